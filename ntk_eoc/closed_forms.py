@@ -1,0 +1,164 @@
+"""Gaussian expectations in closed form: ReLU-like (Cho and Saul 2009), erf (Williams 1997) and sine networks.
+
+Every form takes ``delta = 1 - c`` and never subtracts from one, so nearly equal inputs keep their digits.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from ntk_eoc.activations import NAMED, Activation
+
+
+class ClosedForm(NamedTuple):
+    """Expectations over (u, v) ~ N(0, [[q1, r], [r, q2]]) with r = sqrt(q1 q2)(1 - delta), elementwise in arrays.
+
+    ``moment(q, order)`` is E[phi^(order)(u)^2] for order 0 and 1; ``gap(q1, q2, delta)`` is
+    1 - E[phi(u) phi(v)] / sqrt(E[phi(u)^2] E[phi(v)^2]); ``slope_product(q1, q2, delta)`` is
+    E[phi'(u) phi'(v)]; ``slope_gap(q, delta)`` is E[phi'(u)^2] - E[phi'(u) phi'(v)] for q1 = q2 = q.
+    """
+
+    moment: Callable[[Array, int], Array]
+    gap: Callable[[Array, Array, Array], Array]
+    slope_product: Callable[[Array, Array, Array], Array]
+    slope_gap: Callable[[Array, Array], Array]
+
+
+def closed_form(act: Activation) -> ClosedForm | None:
+    """The closed forms of ``act``, or None where there are none and quadrature serves.
+
+    >>> closed_form(NAMED["tanh"]) is None
+    True
+    """
+    if act.slopes is not None:
+        return _relu_like(*act.slopes)
+    if act.phi is NAMED["erf"].phi:
+        return ClosedForm(_erf_moment, _erf_gap, _erf_slope_product, _erf_slope_gap)
+    if act.phi is NAMED["sin"].phi:
+        return ClosedForm(_sin_moment, _sin_gap, _sin_slope_product, _sin_slope_gap)
+    return None
+
+
+def angle(delta: Array) -> Array:
+    """theta = arccos(1 - delta), exact to rounding however small delta is."""
+    return 2.0 * jnp.arcsin(jnp.sqrt(jnp.clip(0.5 * delta, 0.0, 1.0)))
+
+
+def sin_minus_theta_cos(theta: Array) -> Array:
+    """sin(theta) - theta cos(theta) for theta in [0, pi], to full relative accuracy near 0."""
+    t2 = theta * theta
+    series = jnp.zeros_like(theta)
+    for n in range(11, 0, -1):  # sum over n >= 1 of (-1)^(n+1) 2n theta^(2n+1)/(2n+1)!
+        series = (-1.0) ** (n + 1) * 2 * n / math.factorial(2 * n + 1) + t2 * series
+    return jnp.where(theta < 1.5, theta * t2 * series, jnp.sin(theta) - theta * jnp.cos(theta))
+
+
+def _relu_like(right: float, left: float) -> ClosedForm:
+    # phi(x) = even |x| + odd x; E|u||v| is the order-1 arc-cosine kernel, E[u |v|] = 0.
+    even, odd = 0.5 * (right - left), 0.5 * (right + left)
+    power = even**2 + odd**2
+    share = 2.0 * even**2 / (math.pi * power) if power else 0.0
+
+    def moment(q: Array, order: int) -> Array:
+        return power * (q if order == 0 else jnp.ones_like(q))
+
+    def gap(q1: Array, q2: Array, delta: Array) -> Array:
+        return delta - share * sin_minus_theta_cos(angle(delta)) + 0.0 * (q1 + q2)
+
+    def slope_product(q1: Array, q2: Array, delta: Array) -> Array:
+        return power * (1.0 - share * angle(delta)) + 0.0 * (q1 + q2)
+
+    def slope_gap(q: Array, delta: Array) -> Array:
+        return power * share * angle(delta) + 0.0 * q
+
+    return ClosedForm(moment, gap, slope_product, slope_gap)
+
+
+def _unequal(spread: Array, gap: Array) -> Array:
+    """1 - exp(-spread)(1 - gap): the gap at the mean argument, lowered by what unequal variances cost."""
+    return -jnp.expm1(-spread) + jnp.exp(-spread) * gap
+
+
+def _second_difference(direct: Array, step: Array, curvature: Array) -> Array:
+    """(F(t1) + F(t2))/2 - F((t1 + t2)/2) for step = t1 - t2: its Taylor form where the direct one cancels."""
+    return jnp.where(jnp.abs(step) < 1e-3, curvature * step**2 / 8.0, direct)
+
+
+def _erf_argument(q: Array) -> Array:
+    return 2.0 * q / (1.0 + 2.0 * q)
+
+
+def _erf_moment(q: Array, order: int) -> Array:
+    if order == 0:  # arcsin(2q/(1+2q)) as an arctangent, which keeps its digits for large q
+        return (2.0 / math.pi) * jnp.arctan2(2.0 * q, jnp.sqrt(1.0 + 4.0 * q))
+    return (4.0 / math.pi) / jnp.sqrt(1.0 + 4.0 * q)
+
+
+def _erf_gap(q1: Array, q2: Array, delta: Array) -> Array:
+    tiny = 1e-290
+    x1, x2 = jnp.maximum(_erf_argument(q1), tiny), jnp.maximum(_erf_argument(q2), tiny)
+    x = jnp.sqrt(x1) * jnp.sqrt(x2)
+    # 1 - x^2 without cancellation: (1 + 2 q1 + 2 q2)/((1 + 2 q1)(1 + 2 q2)) where x^2 = x1 x2
+    rest = (1.0 + 2.0 * (q1 + q2)) / ((1.0 + 2.0 * q1) * (1.0 + 2.0 * q2))
+    top = jnp.arctan2(x, jnp.sqrt(rest))
+    slope = x / (jnp.sqrt(rest) * top)
+    half = 0.5 * (_log_arcsin(x1, 1.0 + 4.0 * q1, q1) + _log_arcsin(x2, 1.0 + 4.0 * q2, q2))
+    spread = _second_difference(half - jnp.log(top), jnp.log(x1 / x2), slope * (1.0 / rest - slope))
+    return _unequal(jnp.maximum(spread, 0.0), _arcsin_difference(x, rest, delta) / top)
+
+
+def _log_arcsin(x: Array, root2: Array, q: Array) -> Array:
+    return jnp.log(jnp.arctan2(x, jnp.sqrt(root2) / (1.0 + 2.0 * q)))
+
+
+def _arcsin_difference(x: Array, rest: Array, delta: Array) -> Array:
+    """arcsin(x) - arcsin(x (1 - delta)) with rest = 1 - x^2: as one arctangent, without cancellation."""
+    y = x * (1.0 - delta)
+    other = rest + x * x * delta * (2.0 - delta)  # 1 - y^2
+    root_x, root_y = jnp.sqrt(rest), jnp.sqrt(other)
+    # sin of the difference is x root_y - y root_x = (x^2 - y^2)/(x root_y + y root_x) where both terms are positive
+    stable = x * x * delta * (2.0 - delta) / jnp.where(y > 0, x * root_y + y * root_x, 1.0)
+    sine = jnp.where(y > 0, stable, x * root_y - y * root_x)
+    return jnp.arctan2(sine, root_x * root_y + x * y)
+
+
+def _erf_slope_product(q1: Array, q2: Array, delta: Array) -> Array:
+    return (4.0 / math.pi) / jnp.sqrt(1.0 + 2.0 * (q1 + q2) + 4.0 * q1 * q2 * delta * (2.0 - delta))
+
+
+def _erf_slope_gap(q: Array, delta: Array) -> Array:
+    small = 1.0 + 4.0 * q
+    extra = 4.0 * q * q * delta * (2.0 - delta)
+    a, b = jnp.sqrt(small), jnp.sqrt(small + extra)
+    return (4.0 / math.pi) * extra / (a * b * (a + b))
+
+
+def _sin_moment(q: Array, order: int) -> Array:
+    return -0.5 * jnp.expm1(-2.0 * q) if order == 0 else 0.5 * (1.0 + jnp.exp(-2.0 * q))
+
+
+def _sin_gap(q1: Array, q2: Array, delta: Array) -> Array:
+    tiny = 1e-290
+    q1, q2 = jnp.maximum(q1, tiny), jnp.maximum(q2, tiny)
+    q = jnp.sqrt(q1) * jnp.sqrt(q2)
+    tail, tail1, tail2 = (-jnp.expm1(-2.0 * p) for p in (q, q1, q2))
+    direct = 0.5 * (jnp.sqrt(q1) - jnp.sqrt(q2)) ** 2 + 0.5 * jnp.log(tail1) + 0.5 * jnp.log(tail2) - jnp.log(tail)
+    curvature = q * (2.0 - tail) / tail - 4.0 * q * q * jnp.exp(-2.0 * q) / tail**2
+    spread = jnp.maximum(_second_difference(direct, jnp.log(q1 / q2), curvature), 0.0)
+    # 1 - sinh(q c)/sinh(q) = 2 cosh(q (1 - delta/2)) sinh(q delta/2)/sinh(q), each factor scaled by exponentials
+    equal = (1.0 + jnp.exp(-q * (2.0 - delta))) * -jnp.expm1(-q * delta) / tail
+    return _unequal(spread, equal)
+
+
+def _sin_slope_product(q1: Array, q2: Array, delta: Array) -> Array:
+    root1, root2 = jnp.sqrt(q1), jnp.sqrt(q2)
+    near = jnp.exp(-0.5 * (root1 - root2) ** 2 - root1 * root2 * delta)
+    far = jnp.exp(-0.5 * (root1 + root2) ** 2 + root1 * root2 * delta)
+    return 0.5 * (near + far)
+
+
+def _sin_slope_gap(q: Array, delta: Array) -> Array:
+    return -0.5 * jnp.expm1(-q * delta) * -jnp.expm1(-q * (2.0 - delta))

@@ -1,0 +1,211 @@
+"""The recursions over layers: NNGP and NTK of dense and residual networks (Sec. 3.1 and Sec. 5.1 of the paper).
+
+A state holds two variances, delta = 1 - correlation and the NTK. One formula mixes the parts that a layer adds up
+(bias, branch, skip connection) into the next delta without cancellation, for inputs of any norms.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from ntk_eoc.activations import Activation
+from ntk_eoc.closed_forms import closed_form
+from ntk_eoc.errors import check_choice, check_depth, check_sigma, require_x64
+from ntk_eoc.gaussian import Rule, choose_rule, pair, second_moment
+
+ARCHITECTURES = ("ffnn", "residual")
+
+
+class State(NamedTuple):
+    """Pre-activations of one layer: variances ``q1`` (N,) and ``q2`` (M,), ``delta`` and ``ntk`` (N, M)."""
+
+    q1: Array
+    q2: Array
+    delta: Array
+    ntk: Array
+
+
+class Kernels(NamedTuple):
+    """Kernels at one depth (N, M), or with a leading axis of depths; ``delta`` = 1 - correlation of the outputs."""
+
+    nngp: Array
+    ntk: Array
+    delta: Array
+
+
+Part = tuple[Array, Array, Array]  # variance at the first input, at the second, and 1 - cosine of the two
+
+
+def mix(parts: list[Part]) -> tuple[Array, Array, Array]:
+    """(q1, q2, delta) of a sum of independent parts, each (a, b, gap) with covariance sqrt(a b)(1 - gap).
+
+    By Lagrange's identity 1 - c is a sum of positive terms: nothing cancels.
+
+    >>> one = jnp.array(1.0)
+    >>> q1, q2, delta = mix([(one, one, jnp.array(0.0)), (3 * one, 3 * one, jnp.array(1e-20))])
+    >>> float(delta)
+    7.5e-21
+    """
+    a, b = sum(p[0] for p in parts), sum(p[1] for p in parts)
+    norm = jnp.sqrt(a) * jnp.sqrt(b)
+    aligned = sum(jnp.sqrt(p[0]) * jnp.sqrt(p[1]) for p in parts)
+    turned = sum(
+        (jnp.sqrt(p[0] * r[1]) - jnp.sqrt(r[0] * p[1])) ** 2 for i, p in enumerate(parts) for r in parts[i + 1 :]
+    )
+    apart = sum(jnp.sqrt(p[0]) * jnp.sqrt(p[1]) * p[2] for p in parts)
+    safe = jnp.where(norm > 0, norm, 1.0)
+    delta = turned / jnp.where(norm > 0, norm + aligned, 1.0) / safe + apart / safe
+    return a, b, jnp.where(norm > 0, jnp.clip(delta, 0.0, 2.0), 1.0)
+
+
+def first_layer(x1: Array, x2: Array, *, sigma_b: float, sigma_w: float) -> State:
+    """q^1(x, x') = sigma_b^2 + sigma_w^2 <x, x'>/d = K^1(x, x'), with delta from the norm of x/|x| - x'/|x'|."""
+    squares = [jnp.sum(x * x, axis=-1) / x.shape[-1] for x in (x1, x2)]
+    units = [x / jnp.where(v > 0, jnp.sqrt(v * x.shape[-1]), 1.0)[:, None] for x, v in zip((x1, x2), squares)]
+    gap = jax.lax.map(lambda row: 0.5 * jnp.sum((row - units[1]) ** 2, axis=-1), units[0])
+    return first_state(squares[0], squares[1], gap, sigma_b=sigma_b, sigma_w=sigma_w)
+
+
+def first_state(v1: Array, v2: Array, gap: Array, *, sigma_b: float, sigma_w: float) -> State:
+    """The first layer from squared norms per dimension (N,), (M,) and 1 - cosine (N, M) of the inputs."""
+    bias = jnp.full((1, 1), sigma_b**2)
+    branch = (sigma_w**2 * v1[:, None], sigma_w**2 * v2[None, :], gap)
+    a, b, delta = mix([(bias, bias, jnp.zeros((1, 1))), branch])
+    return State(a[:, 0], b[0], delta, jnp.sqrt(a * b) * (1.0 - delta))
+
+
+def next_state(
+    act: Activation,
+    state: State,
+    *,
+    sigma_b: float,
+    sigma_w: float,
+    architecture: str = "ffnn",
+    rule: Rule | None = None,
+) -> State:
+    """One more layer: K^l = q^l + qdot^l K^{l-1}, and K^l = K^{l-1} + q^l - q^{l-1} + qdot^l K^{l-1} with a skip.
+
+    q^l is sigma_b^2 + sigma_w^2 E[phi(u) phi(v)] (plus q^{l-1} with a residual connection), and
+    qdot^l = sigma_w^2 E[phi'(u) phi'(v)].
+    """
+    q1, q2, delta, ntk = state
+    v1, v2 = second_moment(act, q1)[:, None], second_moment(act, q2)[None, :]
+    layer = pair(act, q1[:, None], q2[None, :], delta, rule)
+    bias = jnp.full((1, 1), sigma_b**2)
+    parts = [(bias, bias, jnp.zeros((1, 1))), (sigma_w**2 * v1, sigma_w**2 * v2, layer.gap)]
+    added = sigma_b**2 + sigma_w**2 * jnp.sqrt(v1 * v2) * (1.0 - layer.gap)
+    if architecture == "residual":
+        parts.append((q1[:, None], q2[None, :], delta))
+        added = added + ntk
+    a, b, delta = mix(parts)
+    return State(a[:, 0], b[0], delta, added + sigma_w**2 * layer.slope_product * ntk)
+
+
+def kernels(
+    act: Activation,
+    x1: Float[Array, "N d"],
+    x2: Float[Array, "M d"] | None = None,
+    *,
+    sigma_b: float,
+    sigma_w: float,
+    depth: int,
+    architecture: str = "ffnn",
+    every_depth: bool = False,
+) -> Kernels:
+    """NNGP and NTK Gram matrices of a network of ``depth`` layers between the rows of x1 and x2 (x1 if None).
+
+    Inputs of any norms, any activation, ``architecture`` "ffnn" or "residual"; sigmas are standard deviations, NTK
+    parameterisation. With ``every_depth`` each field has a leading axis of the depths 1..depth. A zero row is
+    allowed: with sigma_b = 0 its correlation is not defined, and delta is given as 1.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> x = jnp.eye(2) * jnp.sqrt(2.0)
+    >>> kernels(NAMED["relu"], x, sigma_b=0.0, sigma_w=2**0.5, depth=2).ntk.round(6).tolist()
+    [[4.0, 0.63662], [0.63662, 4.0]]
+    """
+    require_x64()
+    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
+    depth, _ = check_depth(depth), check_choice("architecture", architecture, ARCHITECTURES)
+    x1 = check_inputs("x1", x1)
+    x2 = x1 if x2 is None else check_inputs("x2", x2)
+    if x1.shape[1] != x2.shape[1]:
+        raise ValueError(f"x2: expected {x1.shape[1]} columns as in x1, got {x2.shape[1]}")
+    state = first_layer(x1, x2, sigma_b=sigma_b, sigma_w=sigma_w)
+    if every_depth and closed_form(act) is not None:
+        states = _all_layers(act, state, sigma_b, sigma_w, depth, architecture)
+    else:
+        wanted = range(1, depth + 1) if every_depth else [depth]
+        found = layer_by_layer(act, state, wanted, sigma_b=sigma_b, sigma_w=sigma_w, architecture=architecture)
+        states = jax.tree.map(lambda *s: jnp.stack(s), *found) if every_depth else found[0]
+    nngp = jnp.sqrt(states.q1)[..., :, None] * jnp.sqrt(states.q2)[..., None, :] * (1.0 - states.delta)
+    return Kernels(nngp, states.ntk, states.delta)
+
+
+def layer_by_layer(
+    act: Activation, state: State, depths: Iterable[int], *, sigma_b: float, sigma_w: float, architecture: str
+) -> list[State]:
+    """The states at the increasing ``depths``, from the one at depth 1, by one application of the layer after another.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> one = jnp.ones((1, 1))
+    >>> states = layer_by_layer(NAMED["relu"], State(one[0], one[0], one, 0 * one), [1, 2], sigma_b=0.0,
+    ...     sigma_w=2**0.5, architecture="ffnn")
+    >>> float(states[1].q1[0].round(12))
+    1.0
+    """
+    found, level = [], 1
+    for depth in depths:
+        if closed_form(act) is not None:
+            state = _more_layers(act, state, sigma_b, sigma_w, depth - level, architecture, None)
+        else:  # each layer takes the cheapest panels that its variances allow
+            for _ in range(depth - level):
+                rule = choose_rule((state.q1, state.q2), state.delta)
+                state = _more_layers(act, state, sigma_b, sigma_w, 1, architecture, rule)
+        level = depth
+        found.append(state)
+    return found
+
+
+@partial(jax.jit, static_argnums=(0, 5, 6))
+def _more_layers(
+    act: Activation,
+    state: State,
+    sigma_b: float,
+    sigma_w: float,
+    count: int,
+    architecture: str,
+    rule: Rule | None,
+) -> State:
+    step = partial(next_state, act, sigma_b=sigma_b, sigma_w=sigma_w, architecture=architecture, rule=rule)
+    return jax.lax.fori_loop(0, count, lambda _, state: step(state), state)
+
+
+@partial(jax.jit, static_argnums=(0, 4, 5))
+def _all_layers(act: Activation, state: State, sigma_b: float, sigma_w: float, depth: int, architecture: str) -> State:
+    def step(state: State, _: None) -> tuple[State, State]:
+        new = next_state(act, state, sigma_b=sigma_b, sigma_w=sigma_w, architecture=architecture)
+        return new, new
+
+    _, rest = jax.lax.scan(step, state, None, length=depth - 1)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), state, rest)
+
+
+def check_inputs(name: str, x: object) -> Array:
+    """Inputs as a float64 array (N, d); ``ValueError`` for another shape, NaN or infinity, ``TypeError`` for no numbers."""
+    try:
+        array = np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected an array of real numbers, got {type(x).__name__}") from None
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(f"{name}: expected a matrix with one input a row, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{name}: expected finite numbers, got NaN or infinity in row {np.argwhere(~np.isfinite(array))[0][0]}"
+        )
+    return jnp.asarray(array)

@@ -1,0 +1,249 @@
+"""Signal propagation at infinite width: variance and correlation maps, their fixed points, the Edge of Chaos.
+
+Section 3.1 and the start of Section 4 of the paper. The maps are JAX functions; the searches for fixed points run
+on the host, are bracketed, and either return a root with a tiny residual or say that they did not converge.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+from scipy.optimize import brentq
+
+from ntk_eoc.activations import Activation, derivative
+from ntk_eoc.errors import check_sigma, require_x64
+from ntk_eoc.gaussian import expectation, pair, second_moment
+
+ON_THE_EDGE = 1e-8  # |chi - 1| up to which (sigma_b, sigma_w) is said to lie on the Edge of Chaos
+SEARCH = (1e-8, 1e8)  # variances between which Edge-of-Chaos points are searched for
+FAR = 1e12  # a variance that grows past this is said to diverge
+
+
+class EocPoint(NamedTuple):
+    """A point of the Edge of Chaos. ``q`` is None where every variance is a fixed point (ReLU-like, sigma_b = 0);
+    ``stable``: the variance fixed point attracts, ``variance_slope`` < 1."""
+
+    sigma_w: float
+    q: float | None
+    chi: float
+    variance_slope: float
+    stable: bool
+
+
+class Phase(NamedTuple):
+    """Where (sigma_b, sigma_w) lies. ``q`` is None where the variance diverges, and where every q is a fixed point;
+    ``c_star`` is the correlation that two different inputs tend to; ``xi`` is the depth scale of that, None if
+    the approach is slower than exponential."""
+
+    phase: str
+    q: float | None
+    chi: float
+    c_star: float
+    xi: float | None
+
+
+def variance_map(
+    act: Activation, q: Float[Array, "*batch"], *, sigma_b: float, sigma_w: float
+) -> Float[Array, "*batch"]:
+    """q^l = sigma_b^2 + sigma_w^2 E[phi(sqrt(q^{l-1}) Z)^2] (Sec. 3.1); sigmas are standard deviations.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> float(variance_map(NAMED["relu"], jnp.array(2.0), sigma_b=0.0, sigma_w=1.0))
+    1.0
+    """
+    return sigma_b**2 + sigma_w**2 * second_moment(act, q)
+
+
+def variance_slope(act: Activation, q: Float[Array, "*batch"], *, sigma_w: float) -> Float[Array, "*batch"]:
+    """The derivative of ``variance_map`` in q: sigma_w^2 E[x phi(x) phi'(x)]/q at x = sqrt(q) Z; q > 0.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> float(variance_slope(NAMED["relu"], jnp.array(2.0), sigma_w=1.0).round(12))
+    0.5
+    """
+    slope = derivative(act)
+    q = jnp.asarray(q, dtype=float)
+    return sigma_w**2 * expectation(lambda x: x * act.phi(x) * slope(x), q, act.kinks) / q
+
+
+def chi(act: Activation, q: Float[Array, "*batch"], *, sigma_w: float) -> Float[Array, "*batch"]:
+    """chi = sigma_w^2 E[phi'(sqrt(q) Z)^2] (Sec. 4): ordered below 1, Edge of Chaos at 1, chaotic above.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> float(chi(NAMED["relu"], jnp.array(2.0), sigma_w=2.0))
+    2.0
+    """
+    return sigma_w**2 * second_moment(act, q, 1)
+
+
+def correlation_map(
+    act: Activation, q: Float[Array, ""], delta: Float[Array, "*batch"], *, sigma_b: float, sigma_w: float
+) -> Float[Array, "*batch"]:
+    """1 - f(1 - delta), where f is the correlation map at the variance q of both inputs (Sec. 4).
+
+    1 - f(c) = sigma_w^2 E[(phi(u) - phi(v))^2]/(2 q'), with q' the next variance: exact to rounding however
+    small delta is. At a fixed point q' = q.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> float(correlation_map(NAMED["identity"], jnp.array(1.0), jnp.array(1e-18), sigma_b=0.0, sigma_w=1.0))
+    1e-18
+    """
+    power = sigma_w**2 * second_moment(act, q)
+    return power * pair(act, q, q, delta).gap / (sigma_b**2 + power)
+
+
+def eoc_points(act: Activation, sigma_b: float) -> list[EocPoint]:
+    """Every point of the Edge of Chaos at the standard deviation ``sigma_b``, by increasing q.
+
+    sigma_w^2 = 1/E[phi'^2] and q = sigma_b^2 + E[phi^2]/E[phi'^2], both at sqrt(q) Z: the roots in q between
+    1e-8 and 1e8. At sigma_b = 0 an activation with phi(0) = 0 also has the degenerate point q = 0, and a
+    positively homogeneous one has the single point at which every q is fixed. Empty where there is none.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> [round(point.sigma_w, 6) for point in eoc_points(NAMED["tanh"], 0.2)]
+    [1.304146]
+    """
+    require_x64()
+    sigma_b = check_sigma("sigma_b", sigma_b)
+    if act.slopes is not None:
+        if sigma_b > 0 or not any(act.slopes):
+            return []
+        sigma_w = float(1.0 / jnp.sqrt(second_moment(act, jnp.array(1.0), 1)))
+        return [EocPoint(sigma_w, None, 1.0, 1.0, False)]
+    grid = np.geomspace(*SEARCH, 321)
+    excess = np.asarray(_eoc_excess(act, jnp.asarray(grid), sigma_b))
+    sign = np.where(np.abs(excess) < 1e-11, 0.0, np.sign(excess))  # rounding noise is no change of sign
+    crossings = np.flatnonzero(sign[:-1] * sign[1:] < 0)
+    roots = [_root(lambda q: _eoc_excess(act, jnp.array(q), sigma_b), grid[i], grid[i + 1]) for i in crossings]
+    if sigma_b == 0 and float(act.phi(jnp.array(0.0))) == 0.0:
+        roots.insert(0, 0.0)
+    return [point for q in roots if (point := _eoc_point(act, q)) is not None]
+
+
+@partial(jax.jit, static_argnums=0)
+def _eoc_excess(act: Activation, q: Array, sigma_b: float) -> Array:
+    return (sigma_b**2 + second_moment(act, q) / second_moment(act, q, 1)) / q - 1.0
+
+
+def _eoc_point(act: Activation, q: float) -> EocPoint | None:
+    slopes = float(second_moment(act, jnp.array(q), 1))
+    if slopes == 0.0:
+        return None
+    sigma_w = slopes**-0.5
+    # at q = 0 phi is its tangent (or two half-tangents), for which the variance map is linear with slope chi
+    slope = float(variance_slope(act, jnp.array(q), sigma_w=sigma_w)) if q > 0 else 1.0
+    return EocPoint(sigma_w, q, float(chi(act, jnp.array(q), sigma_w=sigma_w)), slope, slope < 1.0)
+
+
+def _root(fn: Callable[[float], Array], low: float, high: float) -> float:
+    """The root of fn between two values of opposite sign, searched in the logarithm."""
+    t, report = brentq(
+        lambda t: float(fn(np.exp(t))),
+        np.log(low),
+        np.log(high),
+        xtol=1e-15,
+        rtol=1e-15,
+        full_output=True,
+        disp=False,
+    )
+    if not report.converged:
+        residual = float(fn(np.exp(t)))
+        raise RuntimeError(f"fixed point: no convergence after {report.iterations} steps, residual {residual:.2e}")
+    return float(np.exp(t))
+
+
+def limit_variance(act: Activation, *, sigma_b: float, sigma_w: float, q0: float = 1.0) -> float:
+    """The variance that q^l tends to from an input of squared norm ``q0`` per dimension; ``inf`` if it diverges.
+
+    The variance map of a monotone activation is increasing, so the orbit runs to the next fixed point in its
+    direction. ``RuntimeError``, with the residual, where the map decreases on the way and the orbit does not settle.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> limit_variance(NAMED["relu"], sigma_b=0.3, sigma_w=1.0)
+    0.18
+    """
+    require_x64()
+    start = sigma_b**2 + sigma_w**2 * q0
+    if start == 0.0:
+        return float(_settle(act, 0.0, sigma_b, sigma_w)) if float(act.phi(jnp.array(0.0))) else 0.0
+    excess = partial(_variance_excess, act, sigma_b=sigma_b, sigma_w=sigma_w)
+    first = float(excess(jnp.array(start)))
+    if abs(first) < 1e-14:
+        return start
+    end = max(FAR, 10 * start) if first > 0 else min(1e-12, 0.1 * start) if sigma_b == 0 else 0.5 * sigma_b**2
+    path = np.geomspace(start, min(end, start) if first < 0 else end, 241)
+    values = np.asarray(excess(jnp.asarray(path)))
+    slopes = np.asarray(variance_slope(act, jnp.asarray(path), sigma_w=sigma_w))
+    crossed = np.flatnonzero(values * np.sign(first) <= 0)
+    if (slopes[: crossed[0] + 1 if crossed.size else None] < -1e-12).any():
+        return float(_settle(act, start, sigma_b, sigma_w))
+    if not crossed.size:
+        return float("inf") if first > 0 else 0.0
+    i = crossed[0]
+    root = _root(lambda q: excess(jnp.array(q)), path[i - 1], path[i])
+    # a root to the last digit or two, so that simple numbers come out as themselves
+    return float(f"{root:.14g}") if float(excess(jnp.array(float(f"{root:.14g}")))) == 0.0 else root
+
+
+@partial(jax.jit, static_argnums=0)
+def _variance_excess(act: Activation, q: Array, sigma_b: float, sigma_w: float) -> Array:
+    return variance_map(act, q, sigma_b=sigma_b, sigma_w=sigma_w) / q - 1.0
+
+
+def _settle(act: Activation, q: float, sigma_b: float, sigma_w: float, steps: int = 2000) -> float:
+    step = jax.jit(lambda q: variance_map(act, q, sigma_b=sigma_b, sigma_w=sigma_w))
+    for _ in range(steps):
+        last, q = q, float(step(jnp.array(q)))
+        if abs(q - last) <= 1e-14 * q:
+            return q
+    raise RuntimeError(f"variance: no convergence after {steps} layers, residual {abs(q - last):.2e}")
+
+
+def phase(act: Activation, *, sigma_b: float, sigma_w: float) -> Phase:
+    """The phase of (sigma_b, sigma_w), two standard deviations, for inputs of squared norm 1 per dimension.
+
+    Ordered, eoc or chaotic as chi is below, at (within 1e-8) or above 1 at the limiting variance (Sec. 4). A
+    diverging variance with chi >= 1 counts as chaotic: there is no fixed point to be on the edge of.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> phase(NAMED["relu"], sigma_b=0.0, sigma_w=1.0).phase
+    'ordered'
+    """
+    require_x64()
+    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
+    q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w)
+    slope = float(chi(act, jnp.array(min(q, FAR)), sigma_w=sigma_w))
+    if act.slopes is not None and sigma_b == 0 and abs(slope - 1.0) <= ON_THE_EDGE:
+        return Phase("eoc", None, slope, 1.0, None)
+    if np.isinf(q):
+        return Phase("ordered" if slope < 1.0 else "chaotic", None, slope, 1.0, None)
+    if abs(slope - 1.0) <= ON_THE_EDGE:
+        return Phase("eoc", q, slope, 1.0, None)
+    if slope < 1.0:
+        return Phase("ordered", q, slope, 1.0, -1.0 / float(np.log(slope)) if slope > 0 else 0.0)
+    delta = chaotic_delta(act, q, sigma_b=sigma_b, sigma_w=sigma_w)
+    rate = sigma_w**2 * float(pair(act, jnp.array(q), jnp.array(q), jnp.array(delta)).slope_product)
+    return Phase("chaotic", q, slope, 1.0 - delta, -1.0 / float(np.log(rate)) if 0 < rate < 1 else None)
+
+
+def chaotic_delta(act: Activation, q: float, *, sigma_b: float, sigma_w: float) -> float:
+    """1 - c* at a fixed point q with chi > 1: the correlation c* < 1 to which any two different inputs tend.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> q = limit_variance(NAMED["tanh"], sigma_b=0.0, sigma_w=2.0)
+    >>> chaotic_delta(NAMED["tanh"], q, sigma_b=0.0, sigma_w=2.0)
+    1.0
+    """
+
+    def growth(delta: float) -> float:
+        nxt = correlation_map(act, jnp.array(q), jnp.array(delta), sigma_b=sigma_b, sigma_w=sigma_w)
+        return float(nxt) / delta - 1.0
+
+    if growth(1.0) > -1e-13:
+        return 1.0
+    return _root(growth, 1e-13, 1.0)
