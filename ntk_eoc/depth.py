@@ -157,7 +157,7 @@ def _plain(
 def _diagonal(
     act: Activation, q: Array, depths: Sequence[int], sigma_b: float, sigma_w: float, architecture: str
 ) -> list[float]:
-    """K^l(x, x) at increasing depths: K^l = q^l + chi(q^{l-1}) K^{l-1}, and with a skip connection as in ``next_state``."""
+    """K^l(x, x) at increasing depths: K^l = q^l + chi(q^{l-1}) K^{l-1}; with a skip connection as in ``next_state``."""
     keep = 1.0 if architecture == "residual" else 0.0
 
     @jax.jit

@@ -6,6 +6,8 @@ from difflib import get_close_matches
 
 import jax
 
+LARGEST = 1e50  # of a standard deviation or a variance that is squared on the way
+
 
 def require_x64() -> None:
     """Raise ``RuntimeError`` unless JAX computes in float64, which every theory function needs."""
@@ -33,6 +35,8 @@ def check_sigma(name: str, value: object, *, positive: bool = False) -> float:
     if sigma < 0 or (positive and sigma == 0):
         bound = "above 0" if positive else "at least 0"
         raise ValueError(f"{name}: expected a standard deviation {bound}, got {sigma:g}")
+    if sigma > LARGEST:
+        raise ValueError(f"{name}: expected at most {LARGEST:g}, whose powers float64 can carry, got {sigma:g}")
     return sigma
 
 
@@ -45,10 +49,10 @@ def check_cosine(value: object) -> float:
 
 
 def check_positive(name: str, value: object) -> float:
-    """A finite number above 0."""
+    """A number above 0 and at most ``LARGEST``."""
     result = number(name, value)
-    if result <= 0:
-        raise ValueError(f"{name}: expected a number above 0, got {result:g}")
+    if not 0 < result <= LARGEST:
+        raise ValueError(f"{name}: expected a number above 0 and at most {LARGEST:g}, got {result:g}")
     return result
 
 

@@ -67,7 +67,9 @@ def mix(parts: list[Part]) -> tuple[Array, Array, Array]:
 def first_layer(x1: Array, x2: Array, *, sigma_b: float, sigma_w: float) -> State:
     """q^1(x, x') = sigma_b^2 + sigma_w^2 <x, x'>/d = K^1(x, x'), with delta from the norm of x/|x| - x'/|x'|."""
     squares = [jnp.sum(x * x, axis=-1) / x.shape[-1] for x in (x1, x2)]
-    units = [x / jnp.where(v > 0, jnp.sqrt(v * x.shape[-1]), 1.0)[:, None] for x, v in zip((x1, x2), squares)]
+    units = [
+        x / jnp.where(v > 0, jnp.sqrt(v * x.shape[-1]), 1.0)[:, None] for x, v in zip((x1, x2), squares, strict=True)
+    ]
     gap = jax.lax.map(lambda row: 0.5 * jnp.sum((row - units[1]) ** 2, axis=-1), units[0])
     return first_state(squares[0], squares[1], gap, sigma_b=sigma_b, sigma_w=sigma_w)
 
@@ -197,7 +199,7 @@ def _all_layers(act: Activation, state: State, sigma_b: float, sigma_w: float, d
 
 
 def check_inputs(name: str, x: object) -> Array:
-    """Inputs as a float64 array (N, d); ``ValueError`` for another shape, NaN or infinity, ``TypeError`` for no numbers."""
+    """Inputs as a float64 array (N, d); ``ValueError`` for another shape or NaN, ``TypeError`` for no numbers."""
     try:
         array = np.asarray(x, dtype=np.float64)
     except (TypeError, ValueError):

@@ -19,9 +19,10 @@ import numpy as np
 from jax import Array
 from numpy.polynomial import Chebyshev
 
-from ntk_eoc.activations import Activation, derivative
+from ntk_eoc.activations import Activation
 from ntk_eoc.errors import require_x64
 from ntk_eoc.gaussian import second_moment, slope_gap
+from ntk_eoc.regularity import first_kink
 
 DEGREE = 24  # of the Chebyshev series on one panel of angles
 SERIES = 12  # of the power series in s = sin(theta/2) on the innermost panel
@@ -41,40 +42,6 @@ class Table(NamedTuple):
     inner: np.ndarray
     slopes: float
     power: int
-
-
-def first_kink(act: Activation, orders: int = 3) -> int | None:
-    """The order of the first derivative of phi that jumps at a declared kink: 1 for ReLU, 2 for ELU, None if smooth.
-
-    Orders above ``orders`` are not looked at. Jumps are one-sided limits, taken numerically.
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> first_kink(NAMED["elu"]), first_kink(NAMED["tanh"])
-    (2, None)
-    """
-    for order in range(1, orders + 1):
-        if any(abs(jump(act, kink, order)) > 1e-6 for kink in act.kinks):
-            return order
-    return None
-
-
-def jump(act: Activation, kink: float, order: int) -> float:
-    """phi^(order)(kink+) - phi^(order)(kink-).
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> jump(NAMED["hard_tanh"], 1.0, 1)
-    -1.0
-    """
-    right, left = one_sided(act, kink, order)
-    return right - left
-
-
-def one_sided(act: Activation, kink: float, order: int) -> tuple[float, float]:
-    """phi^(order) at the kink from the right and from the left, extrapolated linearly from two close points."""
-    fn, step = derivative(act, order), 1e-7 * max(1.0, abs(kink))
-    near = [float(fn(jnp.array(kink + side * step))) for side in (1.0, -1.0)]
-    far = [float(fn(jnp.array(kink + 2 * side * step))) for side in (1.0, -1.0)]
-    return 2 * near[0] - far[0], 2 * near[1] - far[1]
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,191 @@
+"""``ntk-eoc``: the theory from the command line, as a table or, with --json, for programs.
+
+Exit codes: 0 done, 1 a check failed, 2 bad input (one sentence on standard error).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn
+
+from ntk_eoc import __version__
+
+ACT_HELP = "a name (see `ntk-eoc activations`), leaky_relu:SLOPE, or path/to/file.py:function"
+Answer = dict[str, Any]
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaints are one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def build_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser(prog="ntk-eoc", description="Mean-field theory of the NTK (companion of arXiv 1905.13654).")
+    parser.add_argument("--version", action="version", version=f"ntk-eoc {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+
+    def command(name: str, run: Any, help: str, activation: bool = True) -> Parser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(run=run)
+        sub.add_argument("--json", action="store_true", help="answer in JSON")
+        if activation:
+            sub.add_argument("activation", metavar="ACT", help=ACT_HELP)
+            sub.add_argument("--kinks", default="", metavar="X,Y", help="where your own function is not smooth")
+        return sub
+
+    eoc = command("eoc", run_eoc, "every point of the Edge of Chaos at one sigma_b")
+    eoc.add_argument("--sigma-b", type=real, required=True, help="bias standard deviation")
+    phase = command("phase", run_phase, "the phase of (sigma_b, sigma_w), its fixed points and depth scale")
+    kernel = command("kernel", run_kernel, "NNGP and NTK of two inputs at one depth")
+    for sub in (phase, kernel):
+        sub.add_argument("--sigma-b", type=real, required=True, help="bias standard deviation")
+        sub.add_argument("--sigma-w", type=real, required=True, help="weight standard deviation")
+    kernel.add_argument("--depth", type=real, required=True, help="number of layers")
+    kernel.add_argument("--cosine", type=decimal, required=True, help="cosine of the angle between the inputs")
+    kernel.add_argument("--q0", type=real, default=1.0, help="|x|^2/d of both inputs (default 1)")
+    kernel.add_argument("--architecture", default="ffnn", help="ffnn (default) or residual")
+    command("activations", run_activations, "the named activations", activation=False)
+    return parser
+
+
+def real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+
+
+def decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+
+
+def activation_of(args: argparse.Namespace) -> Any:
+    from ntk_eoc.activations import get
+
+    try:
+        kinks = [float(part) for part in args.kinks.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"kinks: expected numbers separated by commas, got {args.kinks!r}") from None
+    return get(args.activation, kinks)
+
+
+def run_eoc(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.meanfield import eoc_points
+
+    act = activation_of(args)
+    points = [point._asdict() for point in eoc_points(act, args.sigma_b)]
+    return {"activation": act.name, "sigma_b": args.sigma_b, "points": points}
+
+
+def run_phase(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.meanfield import phase
+
+    act = activation_of(args)
+    found = phase(act, sigma_b=args.sigma_b, sigma_w=args.sigma_w)
+    return {"activation": act.name, "sigma_b": args.sigma_b, "sigma_w": args.sigma_w, **found._asdict()}
+
+
+def run_kernel(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.depth import depth_kernels
+    from ntk_eoc.errors import check_cosine, check_depth
+
+    act, cosine, depth = activation_of(args), check_cosine(args.cosine), check_depth(args.depth)
+    found = depth_kernels(
+        act,
+        cosine,
+        [depth],
+        sigma_b=args.sigma_b,
+        sigma_w=args.sigma_w,
+        q0=args.q0,
+        architecture=args.architecture,
+        gap=float(1 - args.cosine),  # the decimal cosine as it was typed: 0.999999 is exactly 1e-6 from 1
+    )
+    q, delta, ntk, ntk_diagonal, _ = (float(values[-1]) for values in found)
+    return {
+        "nngp": q * (1.0 - delta),
+        "ntk": ntk,
+        "nngp_diagonal": q,
+        "ntk_diagonal": ntk_diagonal,
+        "delta": delta,
+        "depth": depth,
+    }
+
+
+def run_activations(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.activations import NAMED
+    from ntk_eoc.meanfield import eoc_points
+
+    rows = []
+    for name, act in NAMED.items():
+        points = [point._asdict() for point in eoc_points(act, 0.2)]
+        rows.append({"activation": name, "kinks": list(act.kinks), "eoc": points, "source": act.source})
+    return {"activations": rows}
+
+
+def cell(value: Any) -> str:
+    """One value of a table."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, list):
+        if value and isinstance(value[0], dict):
+            return "; ".join(f"sigma_w={point['sigma_w']:.7g}" for point in value)
+        return ", ".join(cell(part) for part in value) or "-"
+    return str(value)
+
+
+def table(rows: list[Answer]) -> str:
+    """Rows with the same keys as an aligned table."""
+    lines = [list(rows[0])] + [[cell(value) for value in row.values()] for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def render(answer: Answer) -> str:
+    """An answer as a readable table: its scalars first, then its one list of rows."""
+    scalars = {key: value for key, value in answer.items() if not isinstance(value, list)}
+    width = max((len(key) for key in scalars), default=0)
+    parts = ["\n".join(f"{key.ljust(width)}  {cell(value)}" for key, value in scalars.items())] if scalars else []
+    for key, rows in answer.items():
+        if isinstance(rows, list):
+            parts.append(table(rows) if rows else f"{key}: none")
+    return "\n\n".join(parts)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    try:
+        answer = args.run(args)
+        text = json.dumps(answer, indent=2, allow_nan=False) if args.json else render(answer)
+    except (ValueError, TypeError, RuntimeError) as error:
+        print(f"ntk-eoc {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"ntk-eoc {args.command}: interrupted", file=sys.stderr)
+        return 130
+    try:
+        print(text)
+    except BrokenPipeError:  # a reader such as `head` that has seen enough
+        sys.stderr.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
