@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.errors import check_choice, check_sigma, require_x64
+from ntk_eoc.errors import Scalar, check_choice, check_sigma, require_x64
 from ntk_eoc.gaussian import second_moment
 from ntk_eoc.kernels import ARCHITECTURES
 from ntk_eoc.meanfield import ON_THE_EDGE, EocPoint, chi, eoc_points
@@ -37,7 +37,7 @@ class Law(NamedTuple):
     coefficient: float
 
 
-def kink_terms(act: Activation, q: float, sigma_w: float) -> tuple[float, float]:
+def kink_terms(act: Activation, q: Scalar, sigma_w: Scalar) -> tuple[float, float]:
     """(A, B) of delta' = delta - A delta^(3/2) - B delta^2 + ... for an activation with kinks in phi.
 
     A = (2/3) sigma_w^2 sqrt(q/pi) sum_k J_k^2 p(k) and
@@ -55,7 +55,7 @@ def kink_terms(act: Activation, q: float, sigma_w: float) -> tuple[float, float]
     return 2 / 3 * sigma_w**2 * math.sqrt(q / math.pi) * spread, 0.5 * sigma_w**2 * q * curvature
 
 
-def curvature_terms(act: Activation, q: float, sigma_w: float) -> tuple[float, float]:
+def curvature_terms(act: Activation, q: Scalar, sigma_w: Scalar) -> tuple[float, float]:
     """(a, beta) of f'(1) - f'(1 - delta) = a delta - (2/3) beta delta^(3/2) + ... for a phi whose phi'' may jump.
 
     a = sigma_w^2 q E[phi''^2] = f''(1), beta = sigma_w^2 q^(3/2) sum_k J_k^2 p(k)/sqrt(pi), J_k the jump of phi''.
@@ -73,7 +73,7 @@ def _density(x: float, q: float) -> float:
     return math.exp(-x * x / (2 * q)) / math.sqrt(2 * math.pi * q)
 
 
-def coefficient(act: Activation, q: float, sigma_w: float) -> tuple[float, str, float]:
+def coefficient(act: Activation, q: Scalar, sigma_w: Scalar) -> tuple[float, str, float]:
     """(limit, rate, coefficient) of the law at an EOC point with variance q; any q > 0 for a ReLU-like phi.
 
     >>> from ntk_eoc.activations import NAMED
@@ -93,7 +93,7 @@ def coefficient(act: Activation, q: float, sigma_w: float) -> tuple[float, str, 
     return 1 / 3, "log(L)/L", (1 - 2 * third / (3 * a * a)) / 3
 
 
-def law(act: Activation, *, sigma_b: float, sigma_w: float | None = None, architecture: str = "ffnn") -> Law:
+def law(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar | None = None, architecture: str = "ffnn") -> Law:
     """The law of the normalised NTK on the Edge of Chaos at ``sigma_b`` (Propositions 2 and 3), standard deviations.
 
     Where one sigma_b has several EOC points: the one at ``sigma_w`` if given, else the first whose variance fixed
@@ -117,7 +117,7 @@ def law(act: Activation, *, sigma_b: float, sigma_w: float | None = None, archit
     return Law(point, NAMES[first_kink(act)], limit, rate, value)
 
 
-def _choose(act: Activation, points: list[EocPoint], sigma_b: float, sigma_w: float | None) -> EocPoint:
+def _choose(act: Activation, points: list[EocPoint], sigma_b: Scalar, sigma_w: Scalar | None) -> EocPoint:
     usable = [point for point in points if point.q is None or point.q > 0]
     if not usable:
         why = "only the degenerate one with variance 0" if points else "there is none"
@@ -137,7 +137,7 @@ def _choose(act: Activation, points: list[EocPoint], sigma_b: float, sigma_w: fl
     )
 
 
-def _residual_point(act: Activation, sigma_b: float, sigma_w: float | None) -> EocPoint:
+def _residual_point(act: Activation, sigma_b: Scalar, sigma_w: Scalar | None) -> EocPoint:
     if act.slopes is None or sigma_b > 0:
         raise ValueError(
             "architecture: residual networks have a law for positively homogeneous activations with sigma_b = 0 only; "

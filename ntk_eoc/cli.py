@@ -5,10 +5,14 @@ Exit codes: 0 done, 1 a check failed, 2 bad input (one sentence on standard erro
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
+
+from tqdm import tqdm
 
 from ntk_eoc import __version__
 
@@ -17,7 +21,11 @@ Answer = dict[str, Any]
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaints are one sentence."""
+    """An ArgumentParser whose complaints are one sentence, and to which -1e-3 is a number and no option."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|inf|nan)$")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
@@ -49,6 +57,12 @@ def build_parser() -> Parser:
     kernel.add_argument("--cosine", type=decimal, required=True, help="cosine of the angle between the inputs")
     kernel.add_argument("--q0", type=real, default=1.0, help="|x|^2/d of both inputs (default 1)")
     kernel.add_argument("--architecture", default="ffnn", help="ffnn (default) or residual")
+    law = command("law", run_law, "limit, rate and coefficient of the NTK on the Edge of Chaos")
+    law.add_argument("--sigma-b", type=real, required=True, help="bias standard deviation")
+    law.add_argument("--sigma-w", type=real, help="which EOC point, or any sigma_w of a residual network")
+    law.add_argument("--architecture", default="ffnn", help="ffnn (default) or residual")
+    verify = command("verify", run_verify, "run the evidence for every claim of the paper", activation=False)
+    verify.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these claims")
     command("activations", run_activations, "the named activations", activation=False)
     return parser
 
@@ -119,6 +133,55 @@ def run_kernel(args: argparse.Namespace) -> Answer:
     }
 
 
+def run_law(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.asymptotics import law
+    from ntk_eoc.meanfield import eoc_points
+
+    act = activation_of(args)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = law(act, sigma_b=args.sigma_b, sigma_w=args.sigma_w, architecture=args.architecture)
+    notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+    point = found.point
+    if args.architecture == "ffnn":
+        others = [p.sigma_w for p in eoc_points(act, args.sigma_b) if p != point]
+        if others:
+            notes.append("other EOC points at sigma_w = " + ", ".join(f"{value:.10g}" for value in others))
+        if point.q is not None and not point.stable:
+            notes.append("the variance fixed point is unstable: the law holds for inputs that start at it exactly")
+    return {
+        "activation": act.name,
+        "sigma_b": args.sigma_b,
+        "sigma_w": point.sigma_w,
+        "q": point.q,
+        "stable": point.stable,
+        "regularity": found.regularity,
+        "limit": found.limit,
+        "rate": found.rate,
+        "coefficient": found.coefficient,
+        "notes": notes,
+    }
+
+
+def run_verify(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.claims import report, verify
+
+    def watch(claims: Iterable[Any]) -> Iterable[Any]:
+        return tqdm(list(claims), desc="claims", unit="claim", disable=not sys.stderr.isatty())
+
+    return report(verify(args.only, watch))
+
+
+def verify_table(answer: Answer) -> str:
+    """The ledger as a table: claim, paper's item, what was measured against what, verdict."""
+    rows = []
+    for claim in answer["claims"]:
+        measured = "-" if claim["measured"] is None else f"{claim['measured']:.6g} (expected {claim['expected']:.6g})"
+        verdict = claim["verdict"] if claim["ok"] else f"FAILED: {claim['verdict']}"
+        rows.append({"claim": claim["id"], "paper": claim["item"], "measured": measured, "verdict": verdict})
+    return table(rows)
+
+
 def run_activations(args: argparse.Namespace) -> Answer:
     from ntk_eoc.activations import NAMED
     from ntk_eoc.meanfield import eoc_points
@@ -161,7 +224,8 @@ def render(answer: Answer) -> str:
     parts = ["\n".join(f"{key.ljust(width)}  {cell(value)}" for key, value in scalars.items())] if scalars else []
     for key, rows in answer.items():
         if isinstance(rows, list):
-            parts.append(table(rows) if rows else f"{key}: none")
+            plain = [str(row) for row in rows if not isinstance(row, dict)]
+            parts.append("\n".join(plain) if plain else table(rows) if rows else f"{key}: none")
     return "\n\n".join(parts)
 
 
@@ -173,7 +237,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     jax.config.update("jax_enable_x64", True)
     try:
         answer = args.run(args)
-        text = json.dumps(answer, indent=2, allow_nan=False) if args.json else render(answer)
+        readable = verify_table if args.command == "verify" else render
+        text = json.dumps(answer, indent=2, allow_nan=False) if args.json else readable(answer)
     except (ValueError, TypeError, RuntimeError) as error:
         print(f"ntk-eoc {args.command}: {error}", file=sys.stderr)
         return 2
@@ -184,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(text)
     except BrokenPipeError:  # a reader such as `head` that has seen enough
         sys.stderr.close()
-    return 0
+    return 0 if all(claim["ok"] for claim in answer.get("claims", [])) else 1
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from jax import Array
 from ntk_eoc import zonal
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import closed_form
-from ntk_eoc.errors import check_choice, check_cosine, check_depth, check_positive, check_sigma, require_x64
+from ntk_eoc.errors import Scalar, check_choice, check_cosine, check_depth, check_positive, check_sigma, require_x64
 from ntk_eoc.kernels import ARCHITECTURES, State, first_state, layer_by_layer
 from ntk_eoc.meanfield import chi, limit_variance, variance_map
 
@@ -41,14 +41,14 @@ class DepthKernels(NamedTuple):
 
 def depth_kernels(
     act: Activation,
-    cosine: float,
-    depths: Sequence[int],
+    cosine: Scalar,
+    depths: Sequence[int] | np.ndarray,
     *,
-    sigma_b: float,
-    sigma_w: float,
-    q0: float = 1.0,
+    sigma_b: Scalar,
+    sigma_w: Scalar,
+    q0: Scalar = 1.0,
     architecture: str = "ffnn",
-    gap: float | None = None,
+    gap: Scalar | None = None,
 ) -> DepthKernels:
     """K^L, q^L and delta^L at increasing ``depths`` L for two inputs with |x|^2/d = q0 and the given cosine.
 
@@ -58,7 +58,7 @@ def depth_kernels(
     >>> from ntk_eoc.activations import NAMED
     >>> found = depth_kernels(NAMED["relu"], 0.0, [1, 10, 100], sigma_b=0.0, sigma_w=2**0.5)
     >>> [round(k / d, 4) for k, d in zip(found.ntk, found.ntk_diagonal)]
-    [0.0, 0.2682, 0.2619]
+    [0.0, 0.3156, 0.2727]
     """
     require_x64()
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
@@ -85,7 +85,7 @@ def depth_kernels(
     return DepthKernels(*(np.concatenate([a[: len(early)], b]) for a, b in zip(head, tail, strict=True)))
 
 
-def _homogeneous(act: Activation, first: State, depths: np.ndarray, sigma_w: float, architecture: str) -> DepthKernels:
+def _homogeneous(act: Activation, first: State, depths: np.ndarray, sigma_w: Scalar, architecture: str) -> DepthKernels:
     """q^l = q^1 growth^(l-1): scanned in units of q^l, where chi = 1 whatever sigma_w is."""
     tab = zonal.table(act, 1.0)
     slope = sigma_w**2 * tab.slopes
@@ -103,15 +103,15 @@ def _with_diagonal(
     tab: zonal.Table, layer: zonal.Layer, head: DepthKernels, q: float, start: int, depths: np.ndarray
 ) -> DepthKernels:
     """The scan from layer ``start``, whose kernels end ``head``; the diagonal (delta = 0) in closed form."""
-    delta, kappa, diagonal = float(head.delta[-1]), float(head.ntk[-1]) / q, float(head.ntk_diagonal[-1]) / q
+    delta, kappa, first = float(head.delta[-1]), float(head.ntk[-1]) / q, float(head.ntk_diagonal[-1]) / q
     scan = zonal.depth_scan(tab, layer, delta, depths, start=start, kappa=kappa)
     more = depths - start
     if layer.chi == 1.0:
-        diagonal = diagonal + layer.share * more
+        diagonal = first + layer.share * more
     else:  # a geometric sum, without dividing a difference by chi - 1 where chi is close to 1
         log = np.log(layer.chi)
-        _check_range(np.log(q * max(diagonal, 1.0)), max(log, 0.0), int(depths[-1]))
-        diagonal = np.exp(more * log) * diagonal + np.expm1(more * log) / np.expm1(log)
+        _check_range(np.log(q * max(first, 1.0)), max(log, 0.0), int(depths[-1]))
+        diagonal = np.exp(more * log) * first + np.expm1(more * log) / np.expm1(log)
     scale = q * np.exp(layer.log_growth * more)
     return DepthKernels(scale, scan.delta, scale * scan.kappa, scale * diagonal, scan.deviation)
 
@@ -124,7 +124,7 @@ def _check_range(log_start: float, log_growth: float, depth: int) -> None:
         )
 
 
-def _layers_to_settle(act: Activation, q: float, limit: float, sigma_b: float, sigma_w: float) -> int | None:
+def _layers_to_settle(act: Activation, q: float, limit: float, sigma_b: Scalar, sigma_w: Scalar) -> int | None:
     """The first layer at which the variance equals its limit to rounding; None if it never does."""
     if not np.isfinite(limit) or limit == 0.0:
         return None
@@ -137,7 +137,12 @@ def _layers_to_settle(act: Activation, q: float, limit: float, sigma_b: float, s
 
 
 def _plain(
-    act: Activation, first: State, depths: Sequence[int], sigma_b: float, sigma_w: float, architecture: str
+    act: Activation,
+    first: State,
+    depths: Sequence[int] | np.ndarray,
+    sigma_b: Scalar,
+    sigma_w: Scalar,
+    architecture: str,
 ) -> DepthKernels:
     if closed_form(act) is None and depths[-1] > SLOW:
         raise ValueError(
@@ -155,7 +160,7 @@ def _plain(
 
 
 def _diagonal(
-    act: Activation, q: Array, depths: Sequence[int], sigma_b: float, sigma_w: float, architecture: str
+    act: Activation, q: Array, depths: Sequence[int] | np.ndarray, sigma_b: Scalar, sigma_w: Scalar, architecture: str
 ) -> list[float]:
     """K^l(x, x) at increasing depths: K^l = q^l + chi(q^{l-1}) K^{l-1}; with a skip connection as in ``next_state``."""
     keep = 1.0 if architecture == "residual" else 0.0

@@ -3,8 +3,16 @@
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
+
+# One real number. At run time (the tests check it) a float, an int or a traced array; for a type checker anything,
+# because every public function turns it into a float first.
+if TYPE_CHECKING:
+    Scalar: TypeAlias = Any
+else:
+    Scalar = float | int | jax.Array
 
 LARGEST = 1e50  # of a standard deviation or a variance that is squared on the way
 

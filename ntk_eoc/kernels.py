@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import closed_form
-from ntk_eoc.errors import check_choice, check_depth, check_sigma, require_x64
+from ntk_eoc.errors import Scalar, check_choice, check_depth, check_sigma, require_x64
 from ntk_eoc.gaussian import Rule, choose_rule, pair, second_moment
 
 ARCHITECTURES = ("ffnn", "residual")
@@ -52,7 +52,7 @@ def mix(parts: list[Part]) -> tuple[Array, Array, Array]:
     >>> float(delta)
     7.5e-21
     """
-    a, b = sum(p[0] for p in parts), sum(p[1] for p in parts)
+    a, b = sum((p[0] for p in parts), jnp.zeros(())), sum((p[1] for p in parts), jnp.zeros(()))
     norm = jnp.sqrt(a) * jnp.sqrt(b)
     aligned = sum(jnp.sqrt(p[0]) * jnp.sqrt(p[1]) for p in parts)
     turned = sum(
@@ -64,7 +64,7 @@ def mix(parts: list[Part]) -> tuple[Array, Array, Array]:
     return a, b, jnp.where(norm > 0, jnp.clip(delta, 0.0, 2.0), 1.0)
 
 
-def first_layer(x1: Array, x2: Array, *, sigma_b: float, sigma_w: float) -> State:
+def first_layer(x1: Array, x2: Array, *, sigma_b: Scalar, sigma_w: Scalar) -> State:
     """q^1(x, x') = sigma_b^2 + sigma_w^2 <x, x'>/d = K^1(x, x'), with delta from the norm of x/|x| - x'/|x'|."""
     squares = [jnp.sum(x * x, axis=-1) / x.shape[-1] for x in (x1, x2)]
     units = [
@@ -74,7 +74,7 @@ def first_layer(x1: Array, x2: Array, *, sigma_b: float, sigma_w: float) -> Stat
     return first_state(squares[0], squares[1], gap, sigma_b=sigma_b, sigma_w=sigma_w)
 
 
-def first_state(v1: Array, v2: Array, gap: Array, *, sigma_b: float, sigma_w: float) -> State:
+def first_state(v1: Array, v2: Array, gap: Array, *, sigma_b: Scalar, sigma_w: Scalar) -> State:
     """The first layer from squared norms per dimension (N,), (M,) and 1 - cosine (N, M) of the inputs."""
     bias = jnp.full((1, 1), sigma_b**2)
     branch = (sigma_w**2 * v1[:, None], sigma_w**2 * v2[None, :], gap)
@@ -86,8 +86,8 @@ def next_state(
     act: Activation,
     state: State,
     *,
-    sigma_b: float,
-    sigma_w: float,
+    sigma_b: Scalar,
+    sigma_w: Scalar,
     architecture: str = "ffnn",
     rule: Rule | None = None,
 ) -> State:
@@ -114,9 +114,9 @@ def kernels(
     x1: Float[Array, "N d"],
     x2: Float[Array, "M d"] | None = None,
     *,
-    sigma_b: float,
-    sigma_w: float,
-    depth: int,
+    sigma_b: Scalar,
+    sigma_w: Scalar,
+    depth: int | Array,
     architecture: str = "ffnn",
     every_depth: bool = False,
 ) -> Kernels:
@@ -150,7 +150,7 @@ def kernels(
 
 
 def layer_by_layer(
-    act: Activation, state: State, depths: Iterable[int], *, sigma_b: float, sigma_w: float, architecture: str
+    act: Activation, state: State, depths: Iterable[int], *, sigma_b: Scalar, sigma_w: Scalar, architecture: str
 ) -> list[State]:
     """The states at the increasing ``depths``, from the one at depth 1, by one application of the layer after another.
 
@@ -178,9 +178,9 @@ def layer_by_layer(
 def _more_layers(
     act: Activation,
     state: State,
-    sigma_b: float,
-    sigma_w: float,
-    count: int,
+    sigma_b: Scalar,
+    sigma_w: Scalar,
+    count: int | Array,
     architecture: str,
     rule: Rule | None,
 ) -> State:
@@ -189,7 +189,9 @@ def _more_layers(
 
 
 @partial(jax.jit, static_argnums=(0, 4, 5))
-def _all_layers(act: Activation, state: State, sigma_b: float, sigma_w: float, depth: int, architecture: str) -> State:
+def _all_layers(
+    act: Activation, state: State, sigma_b: Scalar, sigma_w: Scalar, depth: int, architecture: str
+) -> State:
     def step(state: State, _: None) -> tuple[State, State]:
         new = next_state(act, state, sigma_b=sigma_b, sigma_w=sigma_w, architecture=architecture)
         return new, new

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 
 from ntk_eoc.activations import Activation, derivative
-from ntk_eoc.errors import check_sigma, require_x64
+from ntk_eoc.errors import Scalar, check_sigma, require_x64
 from ntk_eoc.gaussian import expectation, pair, second_moment
 
 ON_THE_EDGE = 1e-8  # |chi - 1| up to which (sigma_b, sigma_w) is said to lie on the Edge of Chaos
@@ -48,7 +48,7 @@ class Phase(NamedTuple):
 
 
 def variance_map(
-    act: Activation, q: Float[Array, "*batch"], *, sigma_b: float, sigma_w: float
+    act: Activation, q: Float[Array, "*batch"], *, sigma_b: Scalar, sigma_w: Scalar
 ) -> Float[Array, "*batch"]:
     """q^l = sigma_b^2 + sigma_w^2 E[phi(sqrt(q^{l-1}) Z)^2] (Sec. 3.1); sigmas are standard deviations.
 
@@ -59,7 +59,7 @@ def variance_map(
     return sigma_b**2 + sigma_w**2 * second_moment(act, q)
 
 
-def variance_slope(act: Activation, q: Float[Array, "*batch"], *, sigma_w: float) -> Float[Array, "*batch"]:
+def variance_slope(act: Activation, q: Float[Array, "*batch"], *, sigma_w: Scalar) -> Float[Array, "*batch"]:
     """The derivative of ``variance_map`` in q: sigma_w^2 E[x phi(x) phi'(x)]/q at x = sqrt(q) Z; q > 0.
 
     >>> from ntk_eoc.activations import NAMED
@@ -71,7 +71,7 @@ def variance_slope(act: Activation, q: Float[Array, "*batch"], *, sigma_w: float
     return sigma_w**2 * expectation(lambda x: x * act.phi(x) * slope(x), q, act.kinks) / q
 
 
-def chi(act: Activation, q: Float[Array, "*batch"], *, sigma_w: float) -> Float[Array, "*batch"]:
+def chi(act: Activation, q: Float[Array, "*batch"], *, sigma_w: Scalar) -> Float[Array, "*batch"]:
     """chi = sigma_w^2 E[phi'(sqrt(q) Z)^2] (Sec. 4): ordered below 1, Edge of Chaos at 1, chaotic above.
 
     >>> from ntk_eoc.activations import NAMED
@@ -82,7 +82,7 @@ def chi(act: Activation, q: Float[Array, "*batch"], *, sigma_w: float) -> Float[
 
 
 def correlation_map(
-    act: Activation, q: Float[Array, ""], delta: Float[Array, "*batch"], *, sigma_b: float, sigma_w: float
+    act: Activation, q: Float[Array, ""], delta: Float[Array, "*batch"], *, sigma_b: Scalar, sigma_w: Scalar
 ) -> Float[Array, "*batch"]:
     """1 - f(1 - delta), where f is the correlation map at the variance q of both inputs (Sec. 4).
 
@@ -97,7 +97,7 @@ def correlation_map(
     return power * pair(act, q, q, delta).gap / (sigma_b**2 + power)
 
 
-def eoc_points(act: Activation, sigma_b: float) -> list[EocPoint]:
+def eoc_points(act: Activation, sigma_b: Scalar) -> list[EocPoint]:
     """Every point of the Edge of Chaos at the standard deviation ``sigma_b``, by increasing q.
 
     sigma_w^2 = 1/E[phi'^2] and q = sigma_b^2 + E[phi^2]/E[phi'^2], both at sqrt(q) Z: the roots in q between
@@ -126,7 +126,7 @@ def eoc_points(act: Activation, sigma_b: float) -> list[EocPoint]:
 
 
 @partial(jax.jit, static_argnums=0)
-def _eoc_excess(act: Activation, q: Array, sigma_b: float) -> Array:
+def _eoc_excess(act: Activation, q: Array, sigma_b: Scalar) -> Array:
     return (sigma_b**2 + second_moment(act, q) / second_moment(act, q, 1)) / q - 1.0
 
 
@@ -140,7 +140,7 @@ def _eoc_point(act: Activation, q: float) -> EocPoint | None:
     return EocPoint(sigma_w, q, float(chi(act, jnp.array(q), sigma_w=sigma_w)), slope, slope < 1.0)
 
 
-def _root(fn: Callable[[float], Array], low: float, high: float) -> float:
+def _root(fn: Callable[[float], Scalar], low: float, high: float) -> float:
     """The root of fn between two values of opposite sign, searched in the logarithm."""
     t, report = brentq(
         lambda t: float(fn(np.exp(t))),
@@ -157,7 +157,7 @@ def _root(fn: Callable[[float], Array], low: float, high: float) -> float:
     return float(np.exp(t))
 
 
-def limit_variance(act: Activation, *, sigma_b: float, sigma_w: float, q0: float = 1.0) -> float:
+def limit_variance(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar, q0: Scalar = 1.0) -> float:
     """The variance that q^l tends to from an input of squared norm ``q0`` per dimension; ``inf`` if it diverges.
 
     The variance map of a monotone activation is increasing, so the orbit runs to the next fixed point in its
@@ -191,11 +191,11 @@ def limit_variance(act: Activation, *, sigma_b: float, sigma_w: float, q0: float
 
 
 @partial(jax.jit, static_argnums=0)
-def _variance_excess(act: Activation, q: Array, sigma_b: float, sigma_w: float) -> Array:
+def _variance_excess(act: Activation, q: Array, sigma_b: Scalar, sigma_w: Scalar) -> Array:
     return variance_map(act, q, sigma_b=sigma_b, sigma_w=sigma_w) / q - 1.0
 
 
-def _settle(act: Activation, q: float, sigma_b: float, sigma_w: float, steps: int = 2000) -> float:
+def _settle(act: Activation, q: Scalar, sigma_b: Scalar, sigma_w: Scalar, steps: int = 2000) -> float:
     step = jax.jit(lambda q: variance_map(act, q, sigma_b=sigma_b, sigma_w=sigma_w))
     for _ in range(steps):
         last, q = q, float(step(jnp.array(q)))
@@ -204,7 +204,7 @@ def _settle(act: Activation, q: float, sigma_b: float, sigma_w: float, steps: in
     raise RuntimeError(f"variance: no convergence after {steps} layers, residual {abs(q - last):.2e}")
 
 
-def phase(act: Activation, *, sigma_b: float, sigma_w: float) -> Phase:
+def phase(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar) -> Phase:
     """The phase of (sigma_b, sigma_w), two standard deviations, for inputs of squared norm 1 per dimension.
 
     Ordered, eoc or chaotic as chi is below, at (within 1e-8) or above 1 at the limiting variance (Sec. 4). A
@@ -231,7 +231,7 @@ def phase(act: Activation, *, sigma_b: float, sigma_w: float) -> Phase:
     return Phase("chaotic", q, slope, 1.0 - delta, -1.0 / float(np.log(rate)) if 0 < rate < 1 else None)
 
 
-def chaotic_delta(act: Activation, q: float, *, sigma_b: float, sigma_w: float) -> float:
+def chaotic_delta(act: Activation, q: Scalar, *, sigma_b: Scalar, sigma_w: Scalar) -> float:
     """1 - c* at a fixed point q with chi > 1: the correlation c* < 1 to which any two different inputs tend.
 
     >>> from ntk_eoc.activations import NAMED

@@ -1,0 +1,114 @@
+"""Every claim of the paper (ICLR-2020 submission text; its own numbers), one entry each, in our words."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ntk_eoc.claims import evidence
+from ntk_eoc.claims.evidence import Row
+
+HOLDS, CONDITIONS, CORRECTED = "holds", "holds with conditions", "corrected"
+FALSE, NOT_RUN = "does not hold", "not run"
+
+
+class Claim(NamedTuple):
+    """``verdict`` is what the evidence must lead to; ``chapter`` the page that shows it, empty before there is one."""
+
+    id: str
+    item: str
+    statement: str
+    verdict: str
+    chapter: str = ""
+
+
+CLAIMS = (
+    Claim("eq4", "Sec. 3.1, Eq. 4", "The NTK is the sum over layers of inner products of gradients.", NOT_RUN),
+    Claim("eq6", "Sec. 3.1", "The NTK of a wide network tends to a deterministic kernel and stands still.", NOT_RUN),
+    Claim("eq8", "Eq. 7, 8", "With squared loss the outputs on the training set relax like exp(-K t/N).", NOT_RUN),
+    Claim("eq9", "Eq. 9", "Predictions elsewhere follow from K(x, X) K(X, X)^-1 and the same exponential.", NOT_RUN),
+    Claim("gd", "Eq. 1, 2", "Gradient descent with step eta follows the gradient flow with error O(eta).", NOT_RUN),
+    Claim("lemma1", "Lemma 1", "Training reaches every target if and only if K(X, X) is non-singular.", NOT_RUN),
+    Claim("gen", "Sec. 3.1", "A kernel that is constant off the diagonal learns nothing about new inputs.", NOT_RUN),
+    Claim(
+        "prop1",
+        "Proposition 1",
+        "Ordered with bias: K^L tends to q/(1 - chi) for all inputs, like L chi^L without a kink in phi and like "
+        "chi^(L/2) with one. Chaotic: the diagonal grows like chi^L, off the diagonal K^L tends to "
+        "q_off/(1 - chi_c*), so the normalised kernel tends to the identity.",
+        CORRECTED,
+        "prop1_phases",
+    ),
+    Claim(
+        "grad",
+        "Sec. 4",
+        "On the Edge of Chaos every layer adds the same amount q to K^L(x, x), which grows like q L.",
+        HOLDS,
+        "prop2_edge",
+    ),
+    Claim(
+        "prop2a",
+        "Proposition 2.1",
+        "ReLU-like, inputs kept apart: K^L/(L q) = 1/4 + (3/8) log(L)/L; the printed bound A/L misses the logarithm.",
+        CORRECTED,
+        "logarithm",
+    ),
+    Claim(
+        "prop2b",
+        "Proposition 2.2",
+        "Smooth activations: 1/3 + C log(L)/L with C in closed form; ELU, whose second derivative jumps, has L^(-1/2).",
+        CORRECTED,
+        "logarithm",
+    ),
+    Claim(
+        "prop2c",
+        "after Prop. 2",
+        "For inputs of one norm, no two parallel, K^L(X, X)/(L q) tends to a matrix with least eigenvalue 1 - limit.",
+        HOLDS,
+        "prop2_edge",
+    ),
+    Claim(
+        "prop3",
+        "Proposition 3",
+        "Residual ReLU, any sigma_w: normalised by the growth L s (1 + s)^(L-2) q^1 of its diagonal, s = sigma_w^2/2, "
+        "K tends to 1/4 with next term (3/8) log(L)/L; the printed normaliser fits sigma_w = sqrt 2 only.",
+        CORRECTED,
+        "prop3_residual",
+    ),
+    Claim(
+        "fig1a",
+        "Figure 1a",
+        "To depth 100 both curves look like 1/L; deeper, ReLU shows its logarithm and ELU goes like L^(-1/2).",
+        CORRECTED,
+        "figure1",
+    ),
+    Claim(
+        "fig1b",
+        "Figure 1b",
+        "In the ordered phase the kernel converges exponentially: at rate -log chi for ELU, half of it for ReLU.",
+        HOLDS,
+        "figure1",
+    ),
+    Claim(
+        "fig1c",
+        "Figure 1c",
+        "Residual networks converge at one rate whatever sigma_w is, and it is log(L)/L.",
+        CORRECTED,
+        "figure1",
+    ),
+    Claim(
+        "fig2", "Figure 2", "On the Edge of Chaos deep networks train, and smooth activations train better.", NOT_RUN
+    ),
+    Claim(
+        "eoc",
+        "Sec. 5.2",
+        "(0, sqrt 2) is on the Edge of Chaos of ReLU; the ELU and tanh points are slightly ordered; Softplus has no "
+        "Edge of Chaos; Sigmoid has one.",
+        CORRECTED,
+        "edge_of_chaos",
+    ),
+    Claim("tab1", "Table 1", "Test accuracies at width 300 and depth 300 after 10 and 100 epochs.", NOT_RUN),
+    Claim("sgd", "Appendix D", "The results extend from gradient descent to stochastic gradient descent.", NOT_RUN),
+)
+
+EVIDENCE: dict[str, Callable[[], list[Row]]] = {
+    claim.id: getattr(evidence, claim.id) for claim in CLAIMS if claim.verdict != NOT_RUN
+}

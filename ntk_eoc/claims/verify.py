@@ -1,0 +1,104 @@
+"""Run the ledger: evidence in, verdicts out."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ntk_eoc import __version__
+from ntk_eoc.claims.evidence import Row, agrees
+from ntk_eoc.claims.ledger import CLAIMS, EVIDENCE, HOLDS, NOT_RUN, Claim
+from ntk_eoc.errors import check_choice
+
+
+class Result(NamedTuple):
+    """A claim with the rows of its evidence, the verdict they lead to, and whether that is the published one."""
+
+    claim: Claim
+    rows: list[Row]
+    verdict: str
+    ok: bool
+    seconds: float
+
+
+def judge(claim: Claim, rows: Sequence[Row]) -> tuple[str, bool]:
+    """(verdict, ok): "holds" where every row on the printed side agrees, else the ledger's word for a statement that
+    needs care; ok if all of our rows agree and the verdict is the published one.
+
+    >>> claim = Claim("x", "Item", "Statement.", "corrected")
+    >>> judge(claim, [Row("ours", 1.0, 1.0, 0.1), Row("theirs", 1.0, 2.0, 0.1, "printed")])
+    ('corrected', True)
+    >>> judge(claim, [Row("ours", 1.0, 1.0, 0.1), Row("theirs", 1.0, 1.0, 0.1, "printed")])
+    ('holds', False)
+    """
+    if not rows:
+        return NOT_RUN, claim.verdict == NOT_RUN
+    printed = all(agrees(row) for row in rows if row.side == "printed")
+    needs_care = claim.verdict if claim.verdict != HOLDS else "does not hold"
+    verdict = HOLDS if printed else needs_care
+    return verdict, verdict == claim.verdict and all(agrees(row) for row in rows if row.side == "ours")
+
+
+def verify(only: Iterable[str] = (), watch: Callable[[Iterable[Claim]], Iterable[Claim]] = iter) -> list[Result]:
+    """Evaluate the claims with the ids ``only`` (all of them if empty); ``watch`` may wrap them in a progress bar.
+
+    Raises ``ValueError`` for an unknown id, with the nearest one.
+
+    >>> [result.verdict for result in verify(["lemma1"])]
+    ['not run']
+    """
+    ids = [claim.id for claim in CLAIMS]
+    wanted = [check_choice("only", name, ids) for name in only] or ids
+    return [_evaluate(claim) for claim in watch([claim for claim in CLAIMS if claim.id in wanted])]
+
+
+def _evaluate(claim: Claim) -> Result:
+    began = time.perf_counter()
+    rows = EVIDENCE[claim.id]() if claim.id in EVIDENCE else []
+    verdict, ok = judge(claim, rows)
+    return Result(claim, rows, verdict, ok, time.perf_counter() - began)
+
+
+def headline(rows: Sequence[Row]) -> Row | None:
+    """The row that the short table shows: the first that fails, else the first on our side, else the first."""
+    ours = [row for row in rows if row.side == "ours"]
+    return next((row for row in ours if not agrees(row)), ours[0] if ours else rows[0] if rows else None)
+
+
+def report(results: Sequence[Result]) -> dict[str, Any]:
+    """The results as the public JSON: numbers of the headline row, and every row under ``evidence``.
+
+    >>> report(verify(["lemma1"]))["claims"][0]["verdict"]
+    'not run'
+    """
+    return {"version": __version__, "commit": commit(), "claims": [_entry(result) for result in results]}
+
+
+def _entry(result: Result) -> dict[str, Any]:
+    claim, row = result.claim, headline(result.rows)
+    rows = [{**row._asdict(), "ok": agrees(row)} for row in result.rows]
+    return {
+        "id": claim.id,
+        "item": claim.item,
+        "statement": claim.statement,
+        "verdict": result.verdict,
+        "quantity": row.quantity if row else None,
+        "measured": row.measured if row else None,
+        "expected": row.expected if row else None,
+        "tolerance": row.tolerance if row else None,
+        "ok": result.ok,
+        "seconds": round(result.seconds, 3),
+        "chapter": claim.chapter or None,
+        "evidence": rows,
+    }
+
+
+def commit() -> str | None:
+    """The commit of the working tree that the package runs from, None outside a repository."""
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
