@@ -172,23 +172,26 @@ def from_function(
     """
     label = name or f"{getattr(phi, '__module__', 'user')}:{getattr(phi, '__name__', 'phi')}"
     x = jnp.linspace(-4.0, 4.0, 33)
-    try:
-        y = jax.jit(phi)(x)
-        scalar = jax.jit(phi)(x[0])
-        slope = jax.jit(jax.vmap(jax.grad(phi)))(x[::2] + 0.01)
-    except Exception as error:  # whatever the reader's function raises becomes one sentence
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TypeError(f"activation {label}: expected a JAX-traceable function of one array; {reason}") from error
-    if getattr(y, "shape", None) != x.shape or getattr(scalar, "shape", None) != ():
+    y, alone = _traced(label, phi, x), _traced(label, phi, x[7])
+    if getattr(y, "shape", None) != x.shape or getattr(alone, "shape", None) != ():
         raise TypeError(
             f"activation {label}: expected one number out for each number in (shape {x.shape}), "
             f"got shape {getattr(y, 'shape', None)}"
         )
-    if not np.allclose(y[0], scalar, rtol=1e-6, atol=1e-12):
+    if not np.allclose(y[7], alone, rtol=1e-6, atol=1e-12, equal_nan=True):
         raise TypeError(f"activation {label}: expected an elementwise function, but its value depends on the batch")
+    slope = _traced(label, jax.vmap(jax.grad(phi)), x + 0.01)
     if not (np.isfinite(y).all() and np.isfinite(slope).all()):
         raise ValueError(f"activation {label}: expected finite values and slopes on [-4, 4], got NaN or infinity")
     return Activation(label, phi, tuple(sorted({number("kinks", k) for k in kinks})), slopes, "your own function")
+
+
+def _traced(label: str, fn: Function, x: Array) -> Array:
+    try:
+        return jax.jit(fn)(x)
+    except Exception as error:  # whatever the reader's function raises becomes one sentence
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TypeError(f"activation {label}: expected a JAX-traceable function of one array; {reason}") from error
 
 
 def _from_file(spec: str, path: Path, function: str, kinks: Sequence[float]) -> Activation:

@@ -19,7 +19,6 @@ from ntk_eoc.errors import Scalar, check_choice, check_cosine, check_depth, chec
 from ntk_eoc.kernels import ARCHITECTURES, State, first_state, layer_by_layer
 from ntk_eoc.meanfield import chi, limit_variance, variance_map
 
-ON_THE_EDGE = 1e-12  # |chi - 1| up to which a scan is run at chi = 1 exactly
 SLOW = 20_000  # layers that are computed one by one where an activation has no closed form
 LARGEST = 700.0  # of the logarithm of a kernel in float64
 
@@ -57,7 +56,7 @@ def depth_kernels(
 
     >>> from ntk_eoc.activations import NAMED
     >>> found = depth_kernels(NAMED["relu"], 0.0, [1, 10, 100], sigma_b=0.0, sigma_w=2**0.5)
-    >>> [round(k / d, 4) for k, d in zip(found.ntk, found.ntk_diagonal)]
+    >>> [round(float(k / d), 4) for k, d in zip(found.ntk, found.ntk_diagonal)]
     [0.0, 0.3156, 0.2727]
     """
     require_x64()
@@ -75,12 +74,12 @@ def depth_kernels(
     q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w, q0=q0) if architecture == "ffnn" else np.inf
     settled = _layers_to_settle(act, float(first.q1[0]), q, sigma_b, sigma_w)
     if settled is None or settled >= wanted[-1]:
-        return _plain(act, first, wanted, sigma_b, sigma_w, architecture)
-    early = wanted[wanted < settled]
+        return _plain(act, first, wanted.tolist(), sigma_b, sigma_w, architecture)
+    early = wanted[wanted < settled].tolist()
     head = _plain(act, first, [*early, settled], sigma_b, sigma_w, architecture)
     tab = zonal.table(act, q)
     slope = sigma_w**2 * tab.slopes
-    layer = zonal.Layer(1.0 if abs(slope - 1.0) <= ON_THE_EDGE else slope, sigma_w**2, 1.0, 0.0)
+    layer = zonal.Layer(1.0 if abs(slope - 1.0) <= zonal.ON_THE_EDGE else slope, sigma_w**2, 1.0, 0.0)
     tail = _with_diagonal(tab, layer, head, q, settled, wanted[wanted >= settled])
     return DepthKernels(*(np.concatenate([a[: len(early)], b]) for a, b in zip(head, tail, strict=True)))
 
@@ -88,11 +87,7 @@ def depth_kernels(
 def _homogeneous(act: Activation, first: State, depths: np.ndarray, sigma_w: Scalar, architecture: str) -> DepthKernels:
     """q^l = q^1 growth^(l-1): scanned in units of q^l, where chi = 1 whatever sigma_w is."""
     tab = zonal.table(act, 1.0)
-    slope = sigma_w**2 * tab.slopes
-    residual = architecture == "residual"
-    slope = 1.0 if abs(slope - 1.0) <= ON_THE_EDGE else slope
-    growth = 1.0 + slope if residual else slope
-    layer = zonal.Layer(1.0, sigma_w**2 / growth, slope / growth if residual else 1.0, float(np.log(growth)))
+    layer = zonal.homogeneous_layer(tab, sigma_w, architecture)
     q1 = float(first.q1[0])
     _check_range(np.log(q1), layer.log_growth, int(depths[-1]))
     start = DepthKernels(*(np.array([a]) for a in (q1, first.delta[0, 0], first.ntk[0, 0], q1, np.nan)))
@@ -109,7 +104,7 @@ def _with_diagonal(
     if layer.chi == 1.0:
         diagonal = first + layer.share * more
     else:  # a geometric sum, without dividing a difference by chi - 1 where chi is close to 1
-        log = np.log(layer.chi)
+        log = np.log(max(layer.chi, 1e-300))  # no weights: chi = 0
         _check_range(np.log(q * max(first, 1.0)), max(log, 0.0), int(depths[-1]))
         diagonal = np.exp(more * log) * first + np.expm1(more * log) / np.expm1(log)
     scale = q * np.exp(layer.log_growth * more)
@@ -139,7 +134,7 @@ def _layers_to_settle(act: Activation, q: float, limit: float, sigma_b: Scalar, 
 def _plain(
     act: Activation,
     first: State,
-    depths: Sequence[int] | np.ndarray,
+    depths: Sequence[int],
     sigma_b: Scalar,
     sigma_w: Scalar,
     architecture: str,
@@ -160,14 +155,14 @@ def _plain(
 
 
 def _diagonal(
-    act: Activation, q: Array, depths: Sequence[int] | np.ndarray, sigma_b: Scalar, sigma_w: Scalar, architecture: str
+    act: Activation, q: Array, depths: Sequence[int], sigma_b: Scalar, sigma_w: Scalar, architecture: str
 ) -> list[float]:
     """K^l(x, x) at increasing depths: K^l = q^l + chi(q^{l-1}) K^{l-1}; with a skip connection as in ``next_state``."""
     keep = 1.0 if architecture == "residual" else 0.0
 
     @jax.jit
-    def more(q: Array, ntk: Array, count: int) -> tuple[Array, Array]:
-        def step(_: int, pair: tuple[Array, Array]) -> tuple[Array, Array]:
+    def more(q: Array, ntk: Array, count: Scalar) -> tuple[Array, Array]:
+        def step(_: Scalar, pair: tuple[Array, Array]) -> tuple[Array, Array]:
             q, ntk = pair
             added = variance_map(act, q, sigma_b=sigma_b, sigma_w=sigma_w)
             return added + keep * q, added + (keep + chi(act, q, sigma_w=sigma_w)) * ntk

@@ -25,6 +25,7 @@ from ntk_eoc.gaussian import second_moment, slope_gap
 from ntk_eoc.regularity import first_kink
 
 DEGREE = 24  # of the Chebyshev series on one panel of angles
+ON_THE_EDGE = 1e-12  # |chi - 1| up to which a scan is run at chi = 1 exactly
 SERIES = 12  # of the power series in s = sin(theta/2) on the innermost panel
 
 
@@ -159,6 +160,23 @@ class Layer(NamedTuple):
     scale: float
     share: float
     log_growth: float
+
+
+def homogeneous_layer(tab: Table, sigma_w: Scalar, architecture: str = "ffnn") -> Layer:
+    """The Layer of a positively homogeneous phi without bias, in units of its own variance, where chi = 1.
+
+    A residual branch takes the share s/(1 + s) of the next variance, and damps what one layer does by as much.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> layer = homogeneous_layer(table(NAMED["relu"], 1.0), 2**0.5, "residual")
+    >>> round(layer.share, 12), round(layer.log_growth / float(np.log(2)), 12)
+    (0.5, 1.0)
+    """
+    slope = float(sigma_w) ** 2 * tab.slopes
+    slope = 1.0 if abs(slope - 1.0) <= ON_THE_EDGE else slope
+    growth = 1.0 + slope if architecture == "residual" else slope
+    share = slope / growth if architecture == "residual" else 1.0
+    return Layer(1.0, float(sigma_w) ** 2 / growth, share, float(np.log(growth)))
 
 
 class DepthScan(NamedTuple):

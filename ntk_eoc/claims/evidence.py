@@ -5,20 +5,19 @@ as printed; whether it agrees decides between "holds" and the verdict for a stat
 """
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_eoc.activations import NAMED, get
-from ntk_eoc.asymptotics import law
+from ntk_eoc.asymptotics import kink_terms, law
 from ntk_eoc.data import digits, unit_norm
 from ntk_eoc.depth import DepthKernels, depth_kernels
 from ntk_eoc.gaussian import pair
 from ntk_eoc.meanfield import chaotic_delta, chi, correlation_map, eoc_points, limit_variance
 from ntk_eoc.regularity import first_kink
-from ntk_eoc.zonal import DepthScan, Layer, depth_scan, table
+from ntk_eoc.zonal import DepthScan, Layer, depth_scan, homogeneous_layer, table
 
 
 class Row(NamedTuple):
@@ -37,7 +36,7 @@ def agrees(row: Row) -> bool:
     >>> agrees(Row("slope", 0.376, 0.375, 0.01)), agrees(Row("slope", float("nan"), 0.375, 0.01))
     (True, False)
     """
-    return abs(row.measured - row.expected) <= row.tolerance
+    return bool(abs(row.measured - row.expected) <= row.tolerance)
 
 
 def settled(name: str, sigma_b: float, sigma_w: float, depths: list[int], cosine: float = 0.3) -> DepthKernels:
@@ -192,8 +191,7 @@ def prop3() -> list[Row]:
     """Residual ReLU: one limit and one coefficient for every sigma_w, in units of the diagonal's growth."""
     rows = []
     for sigma_w in (0.5, 1.0, 2.0):
-        share = sigma_w**2 / 2 / (1 + sigma_w**2 / 2)
-        scan = residual_scan(sigma_w)
+        share, scan = residual_scan(sigma_w)
         rows.append(
             Row(f"residual relu, sigma_w = {sigma_w:.4g}: limit", scan.kappa[-1] / (share * scan.depth[-1]), 0.25, 1e-3)
         )
@@ -206,23 +204,24 @@ def prop3() -> list[Row]:
                 2e-3,
             )
         )
+        # delta = (2/(A share L))^2 at leading order: the branch's share slows the correlations down
+        A, _ = kink_terms(NAMED["relu"], 1.0, math.sqrt(2.0))
+        arrived = share * scan.depth[-1] * math.sqrt(scan.delta[-1]) * A / 2
+        rows.append(Row(f"residual relu, sigma_w = {sigma_w:.4g}: share L sqrt(delta) A/2", arrived, 1.0, 1e-3))
     found = depth_kernels(NAMED["relu"], 0.3, [50, 100], sigma_b=0.0, sigma_w=1.0, architecture="residual")
     ratio = float(found.ntk[1] / found.ntk[0] / 2.0**50)
     rows.append(Row("residual relu, sigma_w = 1: K/2^L at depth 100 over depth 50", ratio, 1.0, 0.1, "printed"))
     return rows
 
 
-@lru_cache
-def residual_scan(sigma_w: float) -> DepthScan:
-    """A residual ReLU network in units of its own variance q^l, which float64 carries to any depth.
+def residual_scan(sigma_w: float) -> tuple[float, DepthScan]:
+    """(share, scan) of a residual ReLU network in units of its own variance, which float64 carries to any depth.
 
     To L = 4 10^6, where the smallest branch has converged to three digits.
     """
     tab = table(NAMED["relu"], 1.0)
-    s = sigma_w**2 * tab.slopes
-    return depth_scan(
-        tab, Layer(1.0, sigma_w**2 / (1 + s), s / (1 + s), math.log1p(s)), 0.7, np.array([10**6, 4 * 10**6])
-    )
+    layer = homogeneous_layer(tab, sigma_w, "residual")
+    return layer.share, depth_scan(tab, layer, 0.7, np.array([10**6, 4 * 10**6]))
 
 
 def fig1a() -> list[Row]:
@@ -252,8 +251,7 @@ def fig1c() -> list[Row]:
     """Figure 1c: residual networks, L times the deviation: bounded as printed, or growing like log L."""
     rows = []
     for sigma_w in (0.5, 2.0):
-        share = sigma_w**2 / 2 / (1 + sigma_w**2 / 2)
-        scan = residual_scan(sigma_w)
+        share, scan = residual_scan(sigma_w)
         per_log = slope(scan.deviation / share, np.log(scan.depth))
         rows.append(Row(f"residual relu, sigma_w = {sigma_w:g}: d[L deviation]/d log L", per_log, 3 / 8, 2e-3))
         rows.append(Row(f"residual relu, sigma_w = {sigma_w:g}: the same, bounded", per_log, 0.0, 0.01, "printed"))

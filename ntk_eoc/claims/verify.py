@@ -55,7 +55,8 @@ def verify(only: Iterable[str] = (), watch: Callable[[Iterable[Claim]], Iterable
 
 def _evaluate(claim: Claim) -> Result:
     began = time.perf_counter()
-    rows = EVIDENCE[claim.id]() if claim.id in EVIDENCE else []
+    found = EVIDENCE[claim.id]() if claim.id in EVIDENCE else []
+    rows = [row._replace(measured=float(row.measured), expected=float(row.expected)) for row in found]
     verdict, ok = judge(claim, rows)
     return Result(claim, rows, verdict, ok, time.perf_counter() - began)
 

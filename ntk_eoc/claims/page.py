@@ -1,0 +1,53 @@
+"""The ledger as text: what the site shows is generated from a report, never typed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ntk_eoc.claims.ledger import CONDITIONS, CORRECTED, FALSE, HOLDS, NOT_RUN
+
+ORDER = (HOLDS, CONDITIONS, CORRECTED, FALSE, NOT_RUN)
+_HEADINGS = {
+    HOLDS: "Holds",
+    CONDITIONS: "Holds with conditions",
+    CORRECTED: "Corrected",
+    FALSE: "Does not hold",
+    NOT_RUN: "Not run yet",
+}
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    """A recorded report; ``ValueError`` that names the file if it is not one."""
+    try:
+        found = json.loads(Path(path).read_text())
+        assert {"version", "commit", "claims"} <= set(found)
+    except (OSError, ValueError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"{path}: expected a report of `ntk-eoc verify --json`, got something else ({error})"
+        ) from None
+    return found
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as Markdown: one heading per verdict, one item per claim, linked to its chapter.
+
+    >>> from ntk_eoc.claims.verify import report, verify
+    >>> print(markdown(report(verify(["lemma1"]))).splitlines()[0])
+    **Not run yet** (1)
+    """
+    parts = []
+    for verdict in ORDER:
+        claims = [claim for claim in report["claims"] if claim["verdict"] == verdict]
+        if claims:
+            parts.append(f"**{_HEADINGS[verdict]}** ({len(claims)})\n\n" + "\n".join(map(_item, claims)))
+    return "\n\n".join(parts)
+
+
+def _item(claim: dict[str, Any]) -> str:
+    statement = claim["statement"].replace("*", r"\*").replace("_", r"\_")
+    text = f"- {claim['item']} (`{claim['id']}`). {statement}"
+    if claim["measured"] is None:
+        return text
+    numbers = f"{claim['measured']:.6g}, expected {claim['expected']:.6g} ± {claim['tolerance']:.2g}"
+    quantity = claim["quantity"].replace("*", r"\*").replace("_", r"\_").replace("[", r"\[").replace("|", r"\|")
+    return f"{text} *Measured:* {quantity}: {numbers}. See [the chapter]({claim['chapter']}.ipynb)."
