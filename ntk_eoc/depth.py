@@ -144,14 +144,13 @@ def _plain(
             f"depth: {act.name} at these sigmas has no variance fixed point that the inputs reach, and layers are "
             f"computed one by one; expected at most {SLOW} layers, got {depths[-1]}"
         )
+    diagonal = np.array(_diagonal(act, first.q1[0], depths, sigma_b, sigma_w, architecture))
+    if not np.isfinite(diagonal).all():  # one-dimensional and quick: known before any pair is computed
+        last = max((int(d) for d, k in zip(depths, diagonal, strict=True) if np.isfinite(k)), default=0)
+        raise ValueError(f"depth: the kernel leaves the range of float64 between depth {last} and {depths[-1]}")
     states = layer_by_layer(act, first, depths, sigma_b=sigma_b, sigma_w=sigma_w, architecture=architecture)
     fields = [[s.q1[0] for s in states], [s.delta[0, 0] for s in states], [s.ntk[0, 0] for s in states]]
-    diagonal = _diagonal(act, first.q1[0], depths, sigma_b, sigma_w, architecture)
-    found = DepthKernels(*(np.array(f, dtype=float) for f in (*fields, diagonal, [np.nan] * len(states))))
-    if not np.isfinite(found.ntk_diagonal).all() or not np.isfinite(found.q).all():
-        last = max((int(d) for d, k in zip(depths, found.ntk_diagonal, strict=True) if np.isfinite(k)), default=0)
-        raise ValueError(f"depth: the kernel leaves the range of float64 between depth {last} and {depths[-1]}")
-    return found
+    return DepthKernels(*(np.array(f, dtype=float) for f in (*fields, diagonal, [np.nan] * len(states))))
 
 
 def _diagonal(

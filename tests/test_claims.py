@@ -71,14 +71,14 @@ def test_the_recorded_ledger_is_what_verify_says(results):
 
 
 def perturbed_look_up(which, monkeypatch):
-    look_up = zonal._look_up
+    right = zonal.evaluate
 
     def perturbed(*args):
-        parts = list(look_up(*args))
+        parts = list(right(*args))
         parts[which] = parts[which] * 1.001
         return tuple(parts)
 
-    monkeypatch.setattr(zonal, "_look_up", perturbed)
+    monkeypatch.setattr(zonal, "evaluate", perturbed)
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["correlation map", "qdot"])

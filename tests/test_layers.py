@@ -16,6 +16,7 @@ ORDER = [
     "closed_forms",
     "gaussian",
     "meanfield",
+    "tables",
     "zonal",
     "kernels",
     "depth",

@@ -1,0 +1,144 @@
+"""One layer's action on a pair of inputs as a function of their angle alone, tabulated once per (activation, variance).
+
+Both things a layer needs come from one function of delta, the slope gap g(delta) = E[phi'(u)^2] - E[phi'(u) phi'(v)]:
+
+    qdot = sigma_w^2 (E[phi'^2] - g(delta)),     delta' = delta sigma_w^2 (E[phi'^2] - r(delta)),
+
+with r(delta) the mean of g over [0, delta], because d E[phi phi]/dc = q E[phi' phi']. Tabulating g and integrating
+the table keeps the two consistent to rounding, which is what a scan over 10^7 layers is sensitive to.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.polynomial import Chebyshev
+
+from ntk_eoc.activations import Activation
+from ntk_eoc.errors import Scalar, require_x64
+from ntk_eoc.gaussian import second_moment, slope_gap
+from ntk_eoc.regularity import first_kink
+
+DEGREE = 24  # of the Chebyshev series on one panel of angles
+SERIES = 12  # of the power series in s = sin(theta/2) on the innermost panel
+
+
+class Table(NamedTuple):
+    """g and r of one (activation, variance), see the module's text; not scaled by sigma_w^2.
+
+    ``edges``: panel ends in the angle theta, from the innermost one to pi; ``outer``: (panels, DEGREE, 2), the
+    Chebyshev coefficients of r and g on each; ``inner``: coefficients of r = s^power sum_k inner_k (s/s_0)^k for
+    angles below edges[0], where s_0 = sin(edges[0]/2); ``slopes`` = E[phi'^2]; ``power``: 1 if phi has a kink,
+    2 if only its derivatives do, 3 if phi is linear.
+    """
+
+    edges: np.ndarray
+    outer: np.ndarray
+    inner: np.ndarray
+    slopes: float
+    power: int
+
+
+@lru_cache(maxsize=64)
+def table(act: Activation, q: Scalar) -> Table:
+    """The table of (act, q); q is the variance of both pre-activations (any value does for a homogeneous phi).
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> table(NAMED["relu"], 1.0).slopes
+    0.5
+    """
+    require_x64()
+    variance = jnp.array(float(q))
+    slopes = float(second_moment(act, variance, 1))
+    edges = _edges(act, q)
+    smooth = act.slopes is not None and act.slopes[0] == act.slopes[1]
+    power = 3 if smooth else 1 if first_kink(act, 1) else 2
+    unit = np.asarray(np.polynomial.chebyshev.chebpts1(DEGREE), dtype=float)
+    inner_s = np.sin(edges[0] / 2) * 0.5 * (1 + np.polynomial.chebyshev.chebpts1(SERIES))
+    theta = 0.5 * (edges[1:] + edges[:-1])[:, None] + 0.5 * np.diff(edges)[:, None] * unit
+    s = np.concatenate([inner_s, np.sin(theta / 2).ravel()])
+    delta, order = 2 * s * s, np.argsort(s)
+    g = np.empty_like(delta)
+    for some in np.split(order, [np.searchsorted(delta[order], 1e-4)]):  # close pairs take a dearer rule
+        g[some] = np.asarray(slope_gap(act, variance, jnp.asarray(delta[some])))
+    inner = _inner_series(inner_s, g[:SERIES], np.sin(edges[0] / 2), power)
+    outer, integral = (
+        [],
+        _series_mean(inner, power, 1.0, np.sin(edges[0] / 2)) * 2 * np.sin(edges[0] / 2) ** 2,
+    )
+    for angles, row, low, high in zip(theta, g[SERIES:].reshape(theta.shape), edges[:-1], edges[1:], strict=True):
+        domain = [low, high]
+        mass = Chebyshev.fit(angles, row * np.sin(angles), DEGREE - 1, domain=domain).integ(lbnd=low)
+        mean = (integral + mass(angles)) / (2 * np.sin(angles / 2) ** 2)
+        fits = [Chebyshev.fit(angles, values, DEGREE - 1, domain=domain).coef for values in (mean, row)]
+        outer.append(np.stack(fits, axis=-1))
+        integral += mass(high)
+    return Table(edges, np.array(outer), inner, slopes, power)
+
+
+def _edges(act: Activation, q: Scalar) -> np.ndarray:
+    """Panels that halve towards theta = 0 until nothing of the activation is left to resolve, and towards pi too."""
+    kinks = np.array(sorted({0.0, *act.kinks})) if act.slopes is None else np.zeros(1)
+    closest = np.diff(kinks).min(initial=2.0)
+    halvings = 6 if act.slopes else 6 + int(np.ceil(max(0.0, np.log2(np.sqrt(2 * q) * 2.0 / closest))))
+    down = np.pi * 0.5 ** np.arange(halvings, 0, -1)
+    return np.concatenate([down, np.pi - down[-2::-1][: max(1, halvings - 5)], [np.pi]])
+
+
+def _inner_series(s: np.ndarray, g: np.ndarray, s_0: float, power: int) -> np.ndarray:
+    """Coefficients of r/s^power from values of g: term by term, r_k = g_k/(1 + (power + k)/2)."""
+    if not g.any():
+        return np.zeros(SERIES)
+    fit = Chebyshev.fit(s, g / s**power, SERIES - 1, domain=[0, s_0])
+    series = np.asarray(fit.convert(kind=np.polynomial.Polynomial).coef, dtype=float)
+    series = np.pad(series, (0, SERIES - series.size))
+    order = np.arange(SERIES)
+    return series * s_0**order / (1 + 0.5 * (power + order))
+
+
+def _series_mean(inner: np.ndarray, power: int, x: float, s_0: float) -> float:
+    return float((x * s_0) ** power * np.polynomial.polynomial.polyval(x, inner))
+
+
+def look_up(tab: Table, s: Array) -> tuple[Array, Array]:
+    """(r, g) of a Table at s = sin(theta/2) = sqrt(delta/2) in [0, 1], elementwise.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> r, g = look_up(table(NAMED["relu"], 1.0), jnp.array(1.0))
+    >>> float(g.round(12))
+    0.5
+    """
+    return evaluate(tab.power, arrays_of(tab), s)
+
+
+def arrays_of(tab: Table) -> tuple[Array, Array, Array]:
+    """What a compiled loop needs of a Table."""
+    return jnp.asarray(tab.edges), jnp.asarray(tab.outer), jnp.asarray(tab.inner)
+
+
+def evaluate(power: int, arrays: tuple[Array, Array, Array], s: Array, inside: bool = False) -> tuple[Array, Array]:
+    """``look_up`` for compiled loops. ``inside`` promises that s lies on the innermost panel, where the power series
+    alone is twenty times as fast."""
+    edges, outer, inner = arrays
+    x = jnp.minimum(s / jnp.sin(edges[0] / 2), 1.0)
+    mean, value = jnp.zeros_like(s), jnp.zeros_like(s)
+    for k in range(SERIES - 1, -1, -1):
+        mean = mean * x + inner[k]
+        value = value * x + inner[k] * (1 + 0.5 * (power + k))
+    if inside:
+        return mean * s**power, value * s**power
+    theta = 2.0 * jnp.arcsin(jnp.clip(s, 0.0, 1.0))
+    panel = jnp.sum(theta[..., None] > edges[1:-1], axis=-1)
+    low, high = edges[panel], edges[panel + 1]
+    far = _clenshaw(outer[panel], ((2 * theta - low - high) / (high - low))[..., None])
+    near = theta < edges[0]
+    return jnp.where(near, mean * s**power, far[..., 0]), jnp.where(near, value * s**power, far[..., 1])
+
+
+def _clenshaw(coefficients: Array, x: Array) -> Array:
+    last = before = jnp.zeros_like(coefficients[..., 0, :])
+    for k in range(DEGREE - 1, 0, -1):
+        last, before = coefficients[..., k, :] + 2 * x * last - before, last
+    return coefficients[..., 0, :] + x * last - before
