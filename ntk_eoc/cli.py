@@ -7,17 +7,14 @@ import argparse
 import json
 import re
 import sys
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
-from tqdm import tqdm
-
-from ntk_eoc import __version__
+from ntk_eoc import __version__, commands
+from ntk_eoc.commands import Answer
 
 ACT_HELP = "a name (see `ntk-eoc activations`), leaky_relu:SLOPE, or path/to/file.py:function"
-Answer = dict[str, Any]
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,10 +32,10 @@ def build_parser() -> Parser:
     """The whole command line."""
     parser = Parser(prog="ntk-eoc", description="Mean-field theory of the NTK (companion of arXiv 1905.13654).")
     parser.add_argument("--version", action="version", version=f"ntk-eoc {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
     def command(name: str, run: Any, help: str, activation: bool = True) -> Parser:
-        sub = commands.add_parser(name, help=help, description=help)
+        sub = subcommands.add_parser(name, help=help, description=help)
         sub.set_defaults(run=run)
         sub.add_argument("--json", action="store_true", help="answer in JSON")
         if activation:
@@ -46,10 +43,10 @@ def build_parser() -> Parser:
             sub.add_argument("--kinks", default="", metavar="X,Y", help="where your own function is not smooth")
         return sub
 
-    eoc = command("eoc", run_eoc, "every point of the Edge of Chaos at one sigma_b")
+    eoc = command("eoc", commands.run_eoc, "every point of the Edge of Chaos at one sigma_b")
     eoc.add_argument("--sigma-b", type=real, required=True, help="bias standard deviation")
-    phase = command("phase", run_phase, "the phase of (sigma_b, sigma_w), its fixed points and depth scale")
-    kernel = command("kernel", run_kernel, "NNGP and NTK of two inputs at one depth")
+    phase = command("phase", commands.run_phase, "the phase of (sigma_b, sigma_w), its fixed points and depth scale")
+    kernel = command("kernel", commands.run_kernel, "NNGP and NTK of two inputs at one depth")
     for sub in (phase, kernel):
         sub.add_argument("--sigma-b", type=real, required=True, help="bias standard deviation")
         sub.add_argument("--sigma-w", type=real, required=True, help="weight standard deviation")
@@ -57,13 +54,13 @@ def build_parser() -> Parser:
     kernel.add_argument("--cosine", type=decimal, required=True, help="cosine of the angle between the inputs")
     kernel.add_argument("--q0", type=real, default=1.0, help="|x|^2/d of both inputs (default 1)")
     kernel.add_argument("--architecture", default="ffnn", help="ffnn (default) or residual")
-    law = command("law", run_law, "limit, rate and coefficient of the NTK on the Edge of Chaos")
+    law = command("law", commands.run_law, "limit, rate and coefficient of the NTK on the Edge of Chaos")
     law.add_argument("--sigma-b", type=real, required=True, help="bias standard deviation")
     law.add_argument("--sigma-w", type=real, help="which EOC point, or any sigma_w of a residual network")
     law.add_argument("--architecture", default="ffnn", help="ffnn (default) or residual")
-    verify = command("verify", run_verify, "run the evidence for every claim of the paper", activation=False)
+    verify = command("verify", commands.run_verify, "run the evidence for every claim of the paper", activation=False)
     verify.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these claims")
-    command("activations", run_activations, "the named activations", activation=False)
+    command("activations", commands.run_activations, "the named activations", activation=False)
     return parser
 
 
@@ -81,97 +78,6 @@ def decimal(text: str) -> Decimal:
         raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
 
 
-def activation_of(args: argparse.Namespace) -> Any:
-    from ntk_eoc.activations import get
-
-    try:
-        kinks = [float(part) for part in args.kinks.split(",") if part.strip()]
-    except ValueError:
-        raise ValueError(f"kinks: expected numbers separated by commas, got {args.kinks!r}") from None
-    return get(args.activation, kinks)
-
-
-def run_eoc(args: argparse.Namespace) -> Answer:
-    from ntk_eoc.meanfield import eoc_points
-
-    act = activation_of(args)
-    points = [point._asdict() for point in eoc_points(act, args.sigma_b)]
-    return {"activation": act.name, "sigma_b": args.sigma_b, "points": points}
-
-
-def run_phase(args: argparse.Namespace) -> Answer:
-    from ntk_eoc.meanfield import phase
-
-    act = activation_of(args)
-    found = phase(act, sigma_b=args.sigma_b, sigma_w=args.sigma_w)
-    return {"activation": act.name, "sigma_b": args.sigma_b, "sigma_w": args.sigma_w, **found._asdict()}
-
-
-def run_kernel(args: argparse.Namespace) -> Answer:
-    from ntk_eoc.depth import depth_kernels
-    from ntk_eoc.errors import check_cosine, check_depth
-
-    act, cosine, depth = activation_of(args), check_cosine(args.cosine), check_depth(args.depth)
-    found = depth_kernels(
-        act,
-        cosine,
-        [depth],
-        sigma_b=args.sigma_b,
-        sigma_w=args.sigma_w,
-        q0=args.q0,
-        architecture=args.architecture,
-        gap=float(1 - args.cosine),  # the decimal cosine as it was typed: 0.999999 is exactly 1e-6 from 1
-    )
-    q, delta, ntk, ntk_diagonal, _ = (float(values[-1]) for values in found)
-    return {
-        "nngp": q * (1.0 - delta),
-        "ntk": ntk,
-        "nngp_diagonal": q,
-        "ntk_diagonal": ntk_diagonal,
-        "delta": delta,
-        "depth": depth,
-    }
-
-
-def run_law(args: argparse.Namespace) -> Answer:
-    from ntk_eoc.asymptotics import law
-    from ntk_eoc.meanfield import eoc_points
-
-    act = activation_of(args)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = law(act, sigma_b=args.sigma_b, sigma_w=args.sigma_w, architecture=args.architecture)
-    notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
-    point = found.point
-    if args.architecture == "ffnn":
-        others = [p.sigma_w for p in eoc_points(act, args.sigma_b) if p != point]
-        if others:
-            notes.append("other EOC points at sigma_w = " + ", ".join(f"{value:.10g}" for value in others))
-        if point.q is not None and not point.stable:
-            notes.append("the variance fixed point is unstable: the law holds for inputs that start at it exactly")
-    return {
-        "activation": act.name,
-        "sigma_b": args.sigma_b,
-        "sigma_w": point.sigma_w,
-        "q": point.q,
-        "stable": point.stable,
-        "regularity": found.regularity,
-        "limit": found.limit,
-        "rate": found.rate,
-        "coefficient": found.coefficient,
-        "notes": notes,
-    }
-
-
-def run_verify(args: argparse.Namespace) -> Answer:
-    from ntk_eoc.claims import report, verify
-
-    def watch(claims: Iterable[Any]) -> Iterable[Any]:
-        return tqdm(list(claims), desc="claims", unit="claim", disable=not sys.stderr.isatty())
-
-    return report(verify(args.only, watch))
-
-
 def verify_table(answer: Answer) -> str:
     """The ledger as a table: claim, paper's item, what was measured against what, verdict."""
     rows = []
@@ -180,17 +86,6 @@ def verify_table(answer: Answer) -> str:
         verdict = claim["verdict"] if claim["ok"] else f"FAILED: {claim['verdict']}"
         rows.append({"claim": claim["id"], "paper": claim["item"], "measured": measured, "verdict": verdict})
     return table(rows)
-
-
-def run_activations(args: argparse.Namespace) -> Answer:
-    from ntk_eoc.activations import NAMED
-    from ntk_eoc.meanfield import eoc_points
-
-    rows = []
-    for name, act in NAMED.items():
-        points = [point._asdict() for point in eoc_points(act, 0.2)]
-        rows.append({"activation": name, "kinks": list(act.kinks), "eoc": points, "source": act.source})
-    return {"activations": rows}
 
 
 def cell(value: Any) -> str:

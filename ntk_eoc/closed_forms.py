@@ -16,7 +16,7 @@ from ntk_eoc.activations import NAMED, Activation
 class ClosedForm(NamedTuple):
     """Expectations over (u, v) ~ N(0, [[q1, r], [r, q2]]) with r = sqrt(q1 q2)(1 - delta), elementwise in arrays.
 
-    ``moment(q, order)`` is E[phi^(order)(u)^2] for order 0 and 1; ``gap(q1, q2, delta)`` is
+    ``moment(q, order)`` is E[phi^(order)(u)^2] for order < ``orders``; ``gap(q1, q2, delta)`` is
     1 - E[phi(u) phi(v)] / sqrt(E[phi(u)^2] E[phi(v)^2]); ``slope_product(q1, q2, delta)`` is
     E[phi'(u) phi'(v)]; ``slope_gap(q, delta)`` is E[phi'(u)^2] - E[phi'(u) phi'(v)] for q1 = q2 = q.
     """
@@ -25,6 +25,7 @@ class ClosedForm(NamedTuple):
     gap: Callable[[Array, Array, Array], Array]
     slope_product: Callable[[Array, Array, Array], Array]
     slope_gap: Callable[[Array, Array], Array]
+    orders: float = 2
 
 
 def closed_form(act: Activation) -> ClosedForm | None:
@@ -38,7 +39,7 @@ def closed_form(act: Activation) -> ClosedForm | None:
     if act.phi is NAMED["erf"].phi:
         return ClosedForm(_erf_moment, _erf_gap, _erf_slope_product, _erf_slope_gap)
     if act.phi is NAMED["sin"].phi:
-        return ClosedForm(_sin_moment, _sin_gap, _sin_slope_product, _sin_slope_gap)
+        return ClosedForm(_sin_moment, _sin_gap, _sin_slope_product, _sin_slope_gap, math.inf)
     return None
 
 
@@ -82,9 +83,13 @@ def _unequal(spread: Array, gap: Array) -> Array:
     return -jnp.expm1(-spread) + jnp.exp(-spread) * gap
 
 
-def _second_difference(direct: Array, step: Array, curvature: Array) -> Array:
-    """(F(t1) + F(t2))/2 - F((t1 + t2)/2) for step = t1 - t2: its Taylor form where the direct one cancels."""
-    return jnp.where(jnp.abs(step) < 1e-3, curvature * step**2 / 8.0, direct)
+def _second_difference(direct: Array, step: Array, reach: Array | float, curvature: Callable[[Array], Array]) -> Array:
+    """(F(t1) + F(t2))/2 - F((t1 + t2)/2) for step = t1 - t2, without cancellation for |step| below ``reach``:
+    step^2/8 times the mean of F'' with a triangular weight, of which ``curvature(s)`` = F''((t1 + t2)/2 + s)."""
+    small = jnp.where(jnp.abs(step) < reach, step, 0.0)
+    side = 0.5 * math.sqrt(0.4) * small  # the three-point Gauss rule of the triangular weight
+    mean = (7.0 * curvature(0.0 * side) + 2.5 * (curvature(side) + curvature(-side))) / 12.0
+    return jnp.where(jnp.abs(step) < reach, mean * small**2 / 8.0, direct)
 
 
 def _erf_argument(q: Array) -> Array:
@@ -104,9 +109,16 @@ def _erf_gap(q1: Array, q2: Array, delta: Array) -> Array:
     # 1 - x^2 without cancellation: (1 + 2 q1 + 2 q2)/((1 + 2 q1)(1 + 2 q2)) where x^2 = x1 x2
     rest = (1.0 + 2.0 * (q1 + q2)) / ((1.0 + 2.0 * q1) * (1.0 + 2.0 * q2))
     top = jnp.arctan2(x, jnp.sqrt(rest))
-    slope = x / (jnp.sqrt(rest) * top)
+
+    def curvature(shift: Array) -> Array:  # of log arcsin in log x
+        moved, left = x * jnp.exp(shift), rest - x * x * jnp.expm1(2.0 * shift)
+        slope = moved / (jnp.sqrt(left) * jnp.arctan2(moved, jnp.sqrt(left)))
+        return slope * (1.0 / left - slope)
+
+    step = jnp.log1p((q1 - q2) / (jnp.maximum(q2, tiny) * (1.0 + 2.0 * q1)))  # log(x1/x2)
     half = 0.5 * (_log_arcsin(x1, 1.0 + 4.0 * q1, q1) + _log_arcsin(x2, 1.0 + 4.0 * q2, q2))
-    spread = _second_difference(half - jnp.log(top), jnp.log(x1 / x2), slope * (1.0 / rest - slope))
+    # log arcsin turns within a distance of order ``rest`` from x = 1
+    spread = _second_difference(half - jnp.log(top), step, 0.02 * rest, curvature)
     return _unequal(jnp.maximum(spread, 0.0), _arcsin_difference(x, rest, delta) / top)
 
 
@@ -137,7 +149,7 @@ def _erf_slope_gap(q: Array, delta: Array) -> Array:
 
 
 def _sin_moment(q: Array, order: int) -> Array:
-    return -0.5 * jnp.expm1(-2.0 * q) if order == 0 else 0.5 * (1.0 + jnp.exp(-2.0 * q))
+    return -0.5 * jnp.expm1(-2.0 * q) if order % 2 == 0 else 0.5 * (1.0 + jnp.exp(-2.0 * q))
 
 
 def _sin_gap(q1: Array, q2: Array, delta: Array) -> Array:
@@ -146,8 +158,13 @@ def _sin_gap(q1: Array, q2: Array, delta: Array) -> Array:
     q = jnp.sqrt(q1) * jnp.sqrt(q2)
     tail, tail1, tail2 = (-jnp.expm1(-2.0 * p) for p in (q, q1, q2))
     direct = 0.5 * (jnp.sqrt(q1) - jnp.sqrt(q2)) ** 2 + 0.5 * jnp.log(tail1) + 0.5 * jnp.log(tail2) - jnp.log(tail)
-    curvature = q * (2.0 - tail) / tail - 4.0 * q * q * jnp.exp(-2.0 * q) / tail**2
-    spread = jnp.maximum(_second_difference(direct, jnp.log(q1 / q2), curvature), 0.0)
+
+    def curvature(shift: Array) -> Array:  # of log sinh q in log q
+        p = q * jnp.exp(shift)
+        end = -jnp.expm1(-2.0 * p)
+        return p * (2.0 - end) / end - 4.0 * p * p * jnp.exp(-2.0 * p) / end**2
+
+    spread = jnp.maximum(_second_difference(direct, jnp.log1p((q1 - q2) / q2), 0.05, curvature), 0.0)
     # 1 - sinh(q c)/sinh(q) = 2 cosh(q (1 - delta/2)) sinh(q delta/2)/sinh(q), each factor scaled by exponentials
     equal = (1.0 + jnp.exp(-q * (2.0 - delta))) * -jnp.expm1(-q * delta) / tail
     return _unequal(spread, equal)

@@ -5,6 +5,7 @@ homogeneous activation without bias needs no first stretch, because its variance
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -123,12 +124,16 @@ def _layers_to_settle(act: Activation, q: float, limit: float, sigma_b: Scalar, 
     """The first layer at which the variance equals its limit to rounding; None if it never does."""
     if not np.isfinite(limit) or limit == 0.0:
         return None
-    step = jax.jit(lambda q: variance_map(act, q, sigma_b=sigma_b, sigma_w=sigma_w))
     for level in range(1, SLOW):
         if abs(q / limit - 1.0) < 4e-16 * (1 + level / 50):
             return level
-        q = float(step(jnp.array(q)))
+        q = float(_next_variance(act, jnp.array(q), sigma_b, sigma_w))
     return None
+
+
+@partial(jax.jit, static_argnums=0)
+def _next_variance(act: Activation, q: Array, sigma_b: Scalar, sigma_w: Scalar) -> Array:
+    return variance_map(act, q, sigma_b=sigma_b, sigma_w=sigma_w)
 
 
 def _plain(
@@ -157,19 +162,20 @@ def _diagonal(
     act: Activation, q: Array, depths: Sequence[int], sigma_b: Scalar, sigma_w: Scalar, architecture: str
 ) -> list[float]:
     """K^l(x, x) at increasing depths: K^l = q^l + chi(q^{l-1}) K^{l-1}; with a skip connection as in ``next_state``."""
-    keep = 1.0 if architecture == "residual" else 0.0
-
-    @jax.jit
-    def more(q: Array, ntk: Array, count: Scalar) -> tuple[Array, Array]:
-        def step(_: Scalar, pair: tuple[Array, Array]) -> tuple[Array, Array]:
-            q, ntk = pair
-            added = variance_map(act, q, sigma_b=sigma_b, sigma_w=sigma_w)
-            return added + keep * q, added + (keep + chi(act, q, sigma_w=sigma_w)) * ntk
-
-        return jax.lax.fori_loop(0, count, step, (q, ntk))
-
     found, ntk = [], q
     for count in np.diff([1, *depths]):
-        q, ntk = more(q, ntk, int(count))
+        q, ntk = _more_diagonal(act, q, ntk, sigma_b, sigma_w, 1.0 if architecture == "residual" else 0.0, int(count))
         found.append(float(ntk))
     return found
+
+
+@partial(jax.jit, static_argnums=0)
+def _more_diagonal(
+    act: Activation, q: Array, ntk: Array, sigma_b: Scalar, sigma_w: Scalar, keep: Scalar, count: Scalar
+) -> tuple[Array, Array]:
+    def step(_: Scalar, pair: tuple[Array, Array]) -> tuple[Array, Array]:
+        q, ntk = pair
+        added = variance_map(act, q, sigma_b=sigma_b, sigma_w=sigma_w)
+        return added + keep * q, added + (keep + chi(act, q, sigma_w=sigma_w)) * ntk
+
+    return jax.lax.fori_loop(0, count, step, (q, ntk))

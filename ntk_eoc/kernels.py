@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import closed_form
-from ntk_eoc.errors import Scalar, check_choice, check_depth, check_sigma, require_x64
+from ntk_eoc.errors import LARGEST, Scalar, check_choice, check_depth, check_sigma, require_x64
 from ntk_eoc.gaussian import Rule, choose_rule, pair, second_moment
 
 ARCHITECTURES = ("ffnn", "residual")
@@ -53,15 +53,15 @@ def mix(parts: list[Part]) -> tuple[Array, Array, Array]:
     7.5e-21
     """
     a, b = sum((p[0] for p in parts), jnp.zeros(())), sum((p[1] for p in parts), jnp.zeros(()))
-    norm = jnp.sqrt(a) * jnp.sqrt(b)
-    aligned = sum(jnp.sqrt(p[0]) * jnp.sqrt(p[1]) for p in parts)
+    some = (a > 0) & (b > 0)
+    # shares of the two variances: squares of what grows with depth would leave float64 first
+    shares = [(p[0] / jnp.where(some, a, 1.0), p[1] / jnp.where(some, b, 1.0), p[2]) for p in parts]
+    aligned = sum(jnp.sqrt(f * g) for f, g, _ in shares)
     turned = sum(
-        (jnp.sqrt(p[0] * r[1]) - jnp.sqrt(r[0] * p[1])) ** 2 for i, p in enumerate(parts) for r in parts[i + 1 :]
+        (jnp.sqrt(f * h[1]) - jnp.sqrt(h[0] * g)) ** 2 for i, (f, g, _) in enumerate(shares) for h in shares[i + 1 :]
     )
-    apart = sum(jnp.sqrt(p[0]) * jnp.sqrt(p[1]) * p[2] for p in parts)
-    safe = jnp.where(norm > 0, norm, 1.0)
-    delta = turned / jnp.where(norm > 0, norm + aligned, 1.0) / safe + apart / safe
-    return a, b, jnp.where(norm > 0, jnp.clip(delta, 0.0, 2.0), 1.0)
+    delta = turned / (1.0 + aligned) + sum(jnp.sqrt(f * g) * gap for f, g, gap in shares)
+    return a, b, jnp.where(some, jnp.clip(delta, 0.0, 2.0), 1.0)
 
 
 def first_layer(x1: Array, x2: Array, *, sigma_b: Scalar, sigma_w: Scalar) -> State:
@@ -101,12 +101,14 @@ def next_state(
     layer = pair(act, q1[:, None], q2[None, :], delta, rule)
     bias = jnp.full((1, 1), sigma_b**2)
     parts = [(bias, bias, jnp.zeros((1, 1))), (sigma_w**2 * v1, sigma_w**2 * v2, layer.gap)]
-    added = sigma_b**2 + sigma_w**2 * jnp.sqrt(v1 * v2) * (1.0 - layer.gap)
+    added = sigma_b**2 + sigma_w**2 * jnp.sqrt(v1) * jnp.sqrt(v2) * (1.0 - layer.gap)
     if architecture == "residual":
         parts.append((q1[:, None], q2[None, :], delta))
         added = added + ntk
-    a, b, delta = mix(parts)
-    return State(a[:, 0], b[0], delta, added + sigma_w**2 * layer.slope_product * ntk)
+    a, b, turned = mix(parts)
+    # equal inputs stay equal: rounding must not part them, because chaotic layers would drive them further
+    same = (delta == 0.0) & (jnp.abs(q1[:, None] - q2) <= 1e-14 * q2) & (turned < 1.0)
+    return State(a[:, 0], b[0], jnp.where(same, 0.0, turned), added + sigma_w**2 * layer.slope_product * ntk)
 
 
 def kernels(
@@ -146,6 +148,8 @@ def kernels(
         found = layer_by_layer(act, state, wanted, sigma_b=sigma_b, sigma_w=sigma_w, architecture=architecture)
         states = jax.tree.map(lambda *s: jnp.stack(s), *found) if every_depth else found[0]
     nngp = jnp.sqrt(states.q1)[..., :, None] * jnp.sqrt(states.q2)[..., None, :] * (1.0 - states.delta)
+    if not all(jnp.isfinite(part).all() for part in (nngp, states.ntk, states.delta)):
+        raise ValueError(f"depth: the kernels leave the range of float64; expected fewer layers here, got {depth}")
     return Kernels(nngp, states.ntk, states.delta)
 
 
@@ -208,6 +212,8 @@ def check_inputs(name: str, x: object) -> Array:
         raise TypeError(f"{name}: expected an array of real numbers, got {type(x).__name__}") from None
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name}: expected a matrix with one input a row, got shape {array.shape}")
+    if np.abs(array).max(initial=0.0) > LARGEST and np.isfinite(array).all():
+        raise ValueError(f"{name}: expected numbers up to {LARGEST:g}, whose powers float64 can carry")
     if not np.isfinite(array).all():
         raise ValueError(
             f"{name}: expected finite numbers, got NaN or infinity in row {np.argwhere(~np.isfinite(array))[0][0]}"

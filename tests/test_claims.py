@@ -8,7 +8,7 @@ import pytest
 
 from ntk_eoc import asymptotics, claims, zonal
 from ntk_eoc.claims import evidence, ledger
-from ntk_eoc.claims.evidence import Row, agrees
+from ntk_eoc.claims.rows import Row, agrees
 
 ROOT = Path(__file__).parents[1]
 # The paper's claims, by the ids under which they are tracked.

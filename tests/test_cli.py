@@ -98,7 +98,7 @@ def test_verify_of_what_was_not_run(capsys):
 
 def test_verify_exits_1_when_evidence_fails(capsys, monkeypatch):
     from ntk_eoc.claims import ledger
-    from ntk_eoc.claims.evidence import Row
+    from ntk_eoc.claims.rows import Row
 
     monkeypatch.setitem(ledger.EVIDENCE, "prop2a", lambda: [Row("slope", 1.0, 2.0, 0.1)])
     assert main(["verify", "--only", "prop2a"]) == 1

@@ -28,6 +28,7 @@ ORDER = [
     "experiments",
     "claims",
     "plotting",
+    "commands",
     "cli",
 ]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ntk_eoc.claims import evidence
-from ntk_eoc.claims.evidence import Row
+from ntk_eoc.claims.rows import Row
 
 HOLDS, CONDITIONS, CORRECTED = "holds", "holds with conditions", "corrected"
 FALSE, NOT_RUN = "does not hold", "not run"

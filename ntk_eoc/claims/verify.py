@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ntk_eoc import __version__
-from ntk_eoc.claims.evidence import Row, agrees
 from ntk_eoc.claims.ledger import CLAIMS, EVIDENCE, HOLDS, NOT_RUN, Claim
+from ntk_eoc.claims.rows import Row, agrees
 from ntk_eoc.errors import check_choice
 
 

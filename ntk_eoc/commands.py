@@ -1,0 +1,116 @@
+"""What each command of ``ntk-eoc`` answers: parsed arguments in, a dictionary of plain values out.
+
+The modules behind an answer are imported when it is asked for, so that asking for help costs nothing.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+Answer = dict[str, Any]
+
+
+def activation_of(args: argparse.Namespace) -> Any:
+    from ntk_eoc.activations import get
+
+    try:
+        kinks = [float(part) for part in args.kinks.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"kinks: expected numbers separated by commas, got {args.kinks!r}") from None
+    return get(args.activation, kinks)
+
+
+def run_eoc(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.meanfield import eoc_points
+
+    act = activation_of(args)
+    points = [point._asdict() for point in eoc_points(act, args.sigma_b)]
+    return {"activation": act.name, "sigma_b": args.sigma_b, "points": points}
+
+
+def run_phase(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.meanfield import phase
+
+    act = activation_of(args)
+    found = phase(act, sigma_b=args.sigma_b, sigma_w=args.sigma_w)
+    return {"activation": act.name, "sigma_b": args.sigma_b, "sigma_w": args.sigma_w, **found._asdict()}
+
+
+def run_kernel(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.depth import depth_kernels
+    from ntk_eoc.errors import check_cosine, check_depth
+
+    act, cosine, depth = activation_of(args), check_cosine(args.cosine), check_depth(args.depth)
+    found = depth_kernels(
+        act,
+        cosine,
+        [depth],
+        sigma_b=args.sigma_b,
+        sigma_w=args.sigma_w,
+        q0=args.q0,
+        architecture=args.architecture,
+        gap=float(1 - args.cosine),  # the decimal cosine as it was typed: 0.999999 is exactly 1e-6 from 1
+    )
+    q, delta, ntk, ntk_diagonal, _ = (float(values[-1]) for values in found)
+    return {
+        "nngp": q * (1.0 - delta),
+        "ntk": ntk,
+        "nngp_diagonal": q,
+        "ntk_diagonal": ntk_diagonal,
+        "delta": delta,
+        "depth": depth,
+    }
+
+
+def run_law(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.asymptotics import law
+    from ntk_eoc.meanfield import eoc_points
+
+    act = activation_of(args)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = law(act, sigma_b=args.sigma_b, sigma_w=args.sigma_w, architecture=args.architecture)
+    notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+    point = found.point
+    if args.architecture == "ffnn":
+        others = [p.sigma_w for p in eoc_points(act, args.sigma_b) if p != point]
+        if others:
+            notes.append("other EOC points at sigma_w = " + ", ".join(f"{value:.10g}" for value in others))
+        if point.q is not None and not point.stable:
+            notes.append("the variance fixed point is unstable: the law holds for inputs that start at it exactly")
+    return {
+        "activation": act.name,
+        "sigma_b": args.sigma_b,
+        "sigma_w": point.sigma_w,
+        "q": point.q,
+        "stable": point.stable,
+        "regularity": found.regularity,
+        "limit": found.limit,
+        "rate": found.rate,
+        "coefficient": found.coefficient,
+        "notes": notes,
+    }
+
+
+def run_verify(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.claims import report, verify
+
+    def watch(claims: Iterable[Any]) -> Iterable[Any]:
+        return tqdm(list(claims), desc="claims", unit="claim", disable=not sys.stderr.isatty())
+
+    return report(verify(args.only, watch))
+
+
+def run_activations(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.activations import NAMED
+    from ntk_eoc.meanfield import eoc_points
+
+    rows = []
+    for name, act in NAMED.items():
+        points = [point._asdict() for point in eoc_points(act, 0.2)]
+        rows.append({"activation": name, "kinks": list(act.kinks), "eoc": points, "source": act.source})
+    return {"activations": rows}
