@@ -24,6 +24,10 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export JUPYTER_NO_CONFIG := 1
 export IPYTHONDIR := $(CURDIR)/$(VENV)/ipython
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
+# Compiled JAX programs are kept beside the environment that made them: the second run compiles nothing.
+export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/$(VENV)/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
+export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 # The theory is float64 on the CPU; elsewhere JAX would warn about a GPU that it cannot use.
 export JAX_PLATFORMS ?= cpu
 
@@ -61,7 +65,7 @@ serve: ## look at the built site on http://localhost:8000 (PORT=...)
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 clean: ## remove what was built, keep the environment
-	@rm -rf _build build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@rm -rf _build build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis $(VENV)/jax
 	@find ntk_eoc tests tools book -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environment too

@@ -1,0 +1,1 @@
+"""One module per figure: a frozen configuration in, arrays out. The finite and the infinite network meet here."""
