@@ -12,6 +12,7 @@ STAMP := $(VENV)/.complete
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11)
 NOTEBOOKS ?= $(wildcard book/*.ipynb)
 PORT ?= 8000
+WORKERS ?= 2
 LOCK_FLAGS := --universal --all-extras --generate-hashes --no-header --fork-strategy requires-python
 
 # Nothing of the caller's own set-up may reach the environment, the kernels or the figures.
@@ -43,8 +44,8 @@ book: $(STAMP) ## execute every chapter afresh and build the site
 
 # The second call takes no options from pyproject: run-time shape checks are for the unit tests.
 test: $(STAMP) ## unit tests and doctests, then the checked cells of every chapter
-	@$(PY) -m pytest tests ntk_eoc --doctest-modules
-	@$(PY) -m pytest book -o addopts= --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+	@$(PY) -m pytest tests ntk_eoc --doctest-modules -n $(WORKERS) --dist loadfile
+	@$(PY) -m pytest book -o addopts= -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 verify: $(STAMP) ## evaluate every claim of the paper and print the verdicts
 	@$(VENV)/bin/ntk-eoc verify

@@ -21,7 +21,7 @@ from ntk_eoc.errors import Scalar, check_choice, check_sigma, require_x64
 from ntk_eoc.gaussian import second_moment
 from ntk_eoc.kernels import ARCHITECTURES
 from ntk_eoc.meanfield import ON_THE_EDGE, EocPoint, chi, eoc_points
-from ntk_eoc.regularity import NAMES, first_kink, jump, one_sided, warn_of_missing_kinks
+from ntk_eoc.regularity import NAMES, check_continuous, first_kink, jump, one_sided, warn_of_missing_kinks
 
 
 class Law(NamedTuple):
@@ -108,6 +108,7 @@ def law(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar | None = None, arch
     require_x64()
     sigma_b = check_sigma("sigma_b", sigma_b)
     check_choice("architecture", architecture, ARCHITECTURES)
+    check_continuous(act)
     warn_of_missing_kinks(act)
     if architecture == "residual":
         point = _residual_point(act, sigma_b, sigma_w)

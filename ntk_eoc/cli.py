@@ -7,6 +7,7 @@ import argparse
 import json
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
@@ -130,6 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    warnings.showwarning = lambda text, *_: print(f"ntk-eoc {args.command}: {text}", file=sys.stderr)
     try:
         answer = args.run(args)
         readable = verify_table if args.command == "verify" else render

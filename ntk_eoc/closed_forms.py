@@ -132,7 +132,7 @@ def _arcsin_difference(x: Array, rest: Array, delta: Array) -> Array:
     other = rest + x * x * delta * (2.0 - delta)  # 1 - y^2
     root_x, root_y = jnp.sqrt(rest), jnp.sqrt(other)
     # sin of the difference is x root_y - y root_x = (x^2 - y^2)/(x root_y + y root_x) where both terms are positive
-    stable = x * x * delta * (2.0 - delta) / jnp.where(y > 0, x * root_y + y * root_x, 1.0)
+    stable = x * delta * (2.0 - delta) / jnp.where(y > 0, root_y + (1.0 - delta) * root_x, 1.0)
     sine = jnp.where(y > 0, stable, x * root_y - y * root_x)
     return jnp.arctan2(sine, root_x * root_y + x * y)
 
@@ -162,7 +162,7 @@ def _sin_gap(q1: Array, q2: Array, delta: Array) -> Array:
     def curvature(shift: Array) -> Array:  # of log sinh q in log q
         p = q * jnp.exp(shift)
         end = -jnp.expm1(-2.0 * p)
-        return p * (2.0 - end) / end - 4.0 * p * p * jnp.exp(-2.0 * p) / end**2
+        return p * (2.0 - end) / end - (2.0 * p * jnp.exp(-p) / end) ** 2
 
     spread = jnp.maximum(_second_difference(direct, jnp.log1p((q1 - q2) / q2), 0.05, curvature), 0.0)
     # 1 - sinh(q c)/sinh(q) = 2 cosh(q (1 - delta/2)) sinh(q delta/2)/sinh(q), each factor scaled by exponentials

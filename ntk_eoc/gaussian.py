@@ -22,42 +22,43 @@ from ntk_eoc.errors import require_x64
 REACH = 10.0  # the Gaussian is cut at 10 standard deviations: exp(-50) of its density is left outside
 NODES = 16  # per panel
 # Where an activation of unit scale changes, in its own argument: dense near 0, where tanh and its kin turn.
-SCALE = np.array([0, 2, 4, 6, 9, 13, 19, 28, 40])
-SCALE = np.concatenate([-SCALE[:0:-1], SCALE])
+SCALE = np.array([-40, -28, -19, -13, -9, -6, -4, -2, 0, 2, 4, 6, 9, 13, 19, 28, 40])
 STEPS = np.linspace(-REACH, REACH, 9)  # what the Gaussian itself needs
-TINY = 1e-150  # stands for a standard deviation of 0: expectations are their limits there
+TINY = 1e-140  # stands for a standard deviation of 0: expectations are their limits there
 
 _LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(NODES)
-_SHORT, _SHORT_WEIGHTS = np.polynomial.legendre.leggauss(6)
-_SHORT, _SHORT_WEIGHTS = 0.5 * (_SHORT + 1.0), 0.5 * _SHORT_WEIGHTS
+_SHORT, _SHORT_WEIGHTS = np.array([[0.5], [0.5]]) * (np.array(np.polynomial.legendre.leggauss(6)) + [[1.0], [0.0]])
 
 
-def _normal_rule(breaks: Array) -> tuple[Array, Array]:
+def _normal_rule(breaks: Array, halved: bool = False) -> tuple[Array, Array]:
     """Nodes and standard-normal weights of the composite rule on the sorted ``breaks`` (zero-width panels weigh 0)."""
     edges = jnp.sort(jnp.clip(breaks, -REACH, REACH))
+    if halved:
+        edges = jnp.sort(jnp.concatenate([edges, 0.5 * (edges[1:] + edges[:-1])]))
     half, middle = 0.5 * jnp.diff(edges), 0.5 * (edges[1:] + edges[:-1])
     z = (middle[:, None] + half[:, None] * _LEGENDRE).ravel()
     weight = (half[:, None] * _LEGENDRE_WEIGHTS).ravel()
     return z, weight * jnp.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 
 
-def expectation(fn: Function, q: Float[Array, "*batch"], kinks: tuple[float, ...] = ()) -> Float[Array, "*batch"]:
+def expectation(
+    fn: Function, q: Float[Array, "*batch"], kinks: tuple[float, ...] = (), *, halved: bool = False
+) -> Float[Array, "*batch"]:
     """E[fn(sqrt(q) Z)] for a standard normal Z and a *variance* q >= 0, elementwise in q.
 
     Relative error against mpmath: at most 1e-12 for the squares of every named activation and of its first two
     derivatives, q from 1e-4 to 1e3. A function that varies faster than tanh does (sin at q > 30, say) gets fewer
-    digits; the sine's own expectations are taken in closed form instead. ``kinks`` are where fn is not smooth.
-    Requires float64 (``RuntimeError``).
+    digits; the sine's own expectations are taken in closed form instead. ``kinks`` are where fn is not smooth;
+    ``halved`` panels show how many digits there are. Requires float64 (``RuntimeError``).
 
     >>> float(expectation(lambda x: x**2, jnp.array(0.7)).round(12))
     0.7
     """
     require_x64()
-    marks = jnp.asarray(np.concatenate([SCALE, kinks]))
 
     def one(variance: Array) -> Array:
         root = jnp.maximum(jnp.sqrt(variance), TINY)
-        z, weight = _normal_rule(jnp.concatenate([STEPS, marks / root]))
+        z, weight = _normal_rule(jnp.concatenate([STEPS, np.concatenate([SCALE, kinks]) / root]), halved)
         return jnp.sum(weight * fn(root * z))
 
     q = jnp.asarray(q, dtype=float)
@@ -87,6 +88,13 @@ def second_moment_by_panels(act: Activation, q: Float[Array, "*batch"], order: i
     return expectation(lambda x: fn(x) ** 2, q, act.kinks)
 
 
+def resolved(act: Activation, q: np.ndarray) -> np.ndarray:
+    """At which variances q the panels give E[phi'^2] to nine digits: halving them changes nothing there."""
+    slope = derivative(act)
+    found, finer = (expectation(lambda x: slope(x) ** 2, jnp.asarray(q), act.kinks, halved=h) for h in (False, True))
+    return (np.abs(np.asarray(found) / np.asarray(finer) - 1.0) <= 1e-9) | (closed_form(act) is not None)
+
+
 class Rule(NamedTuple):
     """Which panels a pair needs: ends for the Gaussian, marks for the activation, and whether points come close."""
 
@@ -98,8 +106,8 @@ class Rule(NamedTuple):
 def choose_rule(variances: tuple[Array, ...], delta: Array) -> Rule:
     """The cheapest panels that keep all digits, from the values where they are known (not under ``jit``).
 
-    Up to variance 16 evenly spaced panels no wider than 2.5 in units of the activation do; differences of values
-    at points a fraction 1e-2 apart are good to 14 digits as they are.
+    Up to variance 16 even panels no wider than 2.5 units of the activation do; differences of values at points a
+    fraction 1e-2 apart are good to 14 digits as they are.
     """
     known = not any(isinstance(a, jax.core.Tracer) for a in (*variances, delta)) and delta.size > 0
     largest = max(float(jnp.max(q)) for q in variances) if known else np.inf

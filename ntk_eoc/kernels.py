@@ -48,9 +48,9 @@ def mix(parts: list[Part]) -> tuple[Array, Array, Array]:
     By Lagrange's identity 1 - c is a sum of positive terms: nothing cancels.
 
     >>> one = jnp.array(1.0)
-    >>> q1, q2, delta = mix([(one, one, jnp.array(0.0)), (3 * one, 3 * one, jnp.array(1e-20))])
+    >>> q1, q2, delta = mix([(one, one, jnp.array(0.0)), (one, one, jnp.array(1e-20))])
     >>> float(delta)
-    7.5e-21
+    5e-21
     """
     a, b = sum((p[0] for p in parts), jnp.zeros(())), sum((p[1] for p in parts), jnp.zeros(()))
     some = (a > 0) & (b > 0)
@@ -65,12 +65,17 @@ def mix(parts: list[Part]) -> tuple[Array, Array, Array]:
 
 
 def first_layer(x1: Array, x2: Array, *, sigma_b: Scalar, sigma_w: Scalar) -> State:
-    """q^1(x, x') = sigma_b^2 + sigma_w^2 <x, x'>/d = K^1(x, x'), with delta from the norm of x/|x| - x'/|x'|."""
+    """q^1(x, x') = sigma_b^2 + sigma_w^2 <x, x'>/d = K^1(x, x'), with delta from the norm of x/|x| -+ x'/|x'|."""
     squares = [jnp.sum(x * x, axis=-1) / x.shape[-1] for x in (x1, x2)]
     units = [
         x / jnp.where(v > 0, jnp.sqrt(v * x.shape[-1]), 1.0)[:, None] for x, v in zip((x1, x2), squares, strict=True)
     ]
-    gap = jax.lax.map(lambda row: 0.5 * jnp.sum((row - units[1]) ** 2, axis=-1), units[0])
+
+    def one_row(row: Array) -> Array:  # equal directions give 0 and opposite ones give 2, exactly
+        near, far = (0.5 * jnp.sum((row + sign * units[1]) ** 2, axis=-1) for sign in (-1.0, 1.0))
+        return jnp.where(near <= far, near, 2.0 - far)
+
+    gap = jax.lax.map(one_row, units[0])
     return first_state(squares[0], squares[1], gap, sigma_b=sigma_b, sigma_w=sigma_w)
 
 

@@ -49,11 +49,21 @@ def _jumps(act: Activation, kink: float, order: int) -> bool:
     return abs(right - left) > NO_JUMP * (1.0 + abs(right) + abs(left))
 
 
+def check_continuous(act: Activation) -> None:
+    """``ValueError`` if phi itself jumps at a declared kink: its derivative then has no second moment, chi no value.
+
+    >>> check_continuous(Activation("abs", jnp.abs, (0.0,)))
+    """
+    for kink in act.kinks:
+        if _jumps(act, kink, 0):
+            raise ValueError(f"activation: expected a continuous function, but {act.name} jumps at {kink:g}")
+
+
 def warn_of_missing_kinks(act: Activation, orders: int = 3) -> None:
-    """Warn of every declared kink at which neither phi nor its first derivatives jump, and name the place.
+    """Warn of every declared kink at which none of phi's first derivatives jumps, and name the place.
 
     >>> warn_of_missing_kinks(Activation("abs", jnp.abs, (0.0,)))
     """
     for kink in act.kinks:
-        if not any(_jumps(act, kink, order) for order in range(orders + 1)):
+        if not any(_jumps(act, kink, order) for order in range(1, orders + 1)):
             warnings.warn(f"{act.name}: no kink found at the declared place {kink:g}", stacklevel=2)

@@ -64,7 +64,8 @@ def test_the_recorded_ledger_is_what_verify_says(results):
     assert list(recorded) == IDS
     for result in results:
         entry = recorded[result.claim.id]
-        assert entry["statement"] == result.claim.statement and entry["verdict"] == result.verdict
+        assert (entry["statement"], entry["printed"]) == (result.claim.statement, result.claim.printed)
+        assert entry["verdict"] == result.verdict
         for row, old in zip(result.rows, entry["evidence"], strict=True):
             assert row.quantity == old["quantity"]
             assert row.measured == pytest.approx(old["measured"], rel=SAME, abs=1e-30), row.quantity
@@ -105,7 +106,7 @@ def test_verify_turns_red_when_a_coefficient_is_wrong(claim, monkeypatch):
 
 
 def test_a_printed_statement_that_agrees_is_not_called_corrected():
-    claim = ledger.Claim("x", "Item", "Statement.", ledger.CORRECTED)
+    claim = ledger.Claim("x", "Item", "Theirs.", "Ours.", ledger.CORRECTED)
     rows = [Row("ours", 1.0, 1.0, 0.1), Row("printed", 1.0, 1.0, 0.1, "printed")]
     from ntk_eoc.claims.verify import judge
 

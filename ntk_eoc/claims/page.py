@@ -44,10 +44,20 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def _item(claim: dict[str, Any]) -> str:
-    statement = claim["statement"].replace("*", r"\*").replace("_", r"\_")
-    text = f"- {claim['item']} (`{claim['id']}`). {statement}"
-    if claim["measured"] is None:
-        return text
-    numbers = f"{claim['measured']:.6g}, expected {claim['expected']:.6g} ± {claim['tolerance']:.2g}"
-    quantity = claim["quantity"].replace("*", r"\*").replace("_", r"\_").replace("[", r"\[").replace("|", r"\|")
-    return f"{text} *Measured:* {quantity}: {numbers}. See [the chapter]({claim['chapter']}.ipynb)."
+    lines = [
+        f"- {claim['item']} (`{claim['id']}`)",
+        f"  - *In the paper:* {_plain(claim['printed'])}",
+        f"  - *Here:* {_plain(claim['statement'])}",
+    ]
+    if claim["measured"] is not None:
+        numbers = f"{claim['measured']:.6g}, expected {claim['expected']:.6g} ± {claim['tolerance']:.2g}"
+        quantity, link = _plain(claim["quantity"]), f"[the chapter]({claim['chapter']}.ipynb)"
+        lines.append(f"  - *Measured:* {quantity}: {numbers}. See {link}.")
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Text in which Markdown finds nothing to set."""
+    for mark in r"*_[]|":
+        text = text.replace(mark, "\\" + mark)
+    return text

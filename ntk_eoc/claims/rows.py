@@ -1,6 +1,7 @@
 """Rows of evidence, and the measurements that several claims share."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ def agrees(row: Row) -> bool:
     return bool(abs(row.measured - row.expected) <= row.tolerance)
 
 
-def settled(name: str, sigma_b: float, sigma_w: float, depths: list[int], cosine: float = 0.3) -> DepthKernels:
+def settled(name: str, sigma_b: float, sigma_w: float, depths: Sequence[int], cosine: float = 0.3) -> DepthKernels:
     """Depth kernels of inputs whose norm puts the first layer at the variance fixed point already."""
     act = get(name)
     q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w)
@@ -40,7 +41,7 @@ def settled(name: str, sigma_b: float, sigma_w: float, depths: list[int], cosine
     return depth_kernels(act, cosine, depths, sigma_b=sigma_b, sigma_w=sigma_w, q0=q0)
 
 
-def on_the_edge(name: str, depths: list[int], sigma_b: float = 0.2, cosine: float = 0.3) -> DepthKernels:
+def on_the_edge(name: str, depths: Sequence[int], sigma_b: float = 0.2, cosine: float = 0.3) -> DepthKernels:
     """Depth kernels on the Edge of Chaos of a named activation."""
     sigma_b = 0.0 if get(name).slopes else sigma_b
     return settled(name, sigma_b, law(get(name), sigma_b=sigma_b).point.sigma_w, depths, cosine)

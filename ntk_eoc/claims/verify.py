@@ -26,7 +26,7 @@ def judge(claim: Claim, rows: Sequence[Row]) -> tuple[str, bool]:
     """(verdict, ok): "holds" where every row on the printed side agrees, else the ledger's word for a statement that
     needs care; ok if all of our rows agree and the verdict is the published one.
 
-    >>> claim = Claim("x", "Item", "Statement.", "corrected")
+    >>> claim = Claim("x", "Item", "Theirs.", "Ours.", "corrected")
     >>> judge(claim, [Row("ours", 1.0, 1.0, 0.1), Row("theirs", 1.0, 2.0, 0.1, "printed")])
     ('corrected', True)
     >>> judge(claim, [Row("ours", 1.0, 1.0, 0.1), Row("theirs", 1.0, 1.0, 0.1, "printed")])
@@ -82,6 +82,7 @@ def _entry(result: Result) -> dict[str, Any]:
     return {
         "id": claim.id,
         "item": claim.item,
+        "printed": claim.printed,
         "statement": claim.statement,
         "verdict": result.verdict,
         "quantity": row.quantity if row else None,
