@@ -19,10 +19,10 @@ from ntk_eoc.activations import Activation, Function, derivative
 from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.errors import require_x64
 
-REACH = 10.0  # the Gaussian is cut at 10 standard deviations: exp(-50) of its density is left outside
-NODES = 16  # per panel
+REACH, NODES = 10.0, 16  # cut at 10 standard deviations, where the density is exp(-50); nodes per panel
 # Where an activation of unit scale changes, in its own argument: dense near 0, where tanh and its kin turn.
 SCALE = np.array([-40, -28, -19, -13, -9, -6, -4, -2, 0, 2, 4, 6, 9, 13, 19, 28, 40])
+TAIL = np.outer([-40.0, 40.0], 2.0 ** np.arange(1, 13)).ravel()  # and where one with an algebraic tail does
 STEPS = np.linspace(-REACH, REACH, 9)  # what the Gaussian itself needs
 TINY = 1e-140  # stands for a standard deviation of 0: expectations are their limits there
 
@@ -58,7 +58,7 @@ def expectation(
 
     def one(variance: Array) -> Array:
         root = jnp.maximum(jnp.sqrt(variance), TINY)
-        z, weight = _normal_rule(jnp.concatenate([STEPS, np.concatenate([SCALE, kinks]) / root]), halved)
+        z, weight = _normal_rule(jnp.concatenate([STEPS, np.concatenate([SCALE, TAIL, kinks]) / root]), halved)
         return jnp.sum(weight * fn(root * z))
 
     q = jnp.asarray(q, dtype=float)
@@ -119,7 +119,7 @@ def choose_rule(variances: tuple[Array, ...], delta: Array) -> Rule:
 
 
 class Pair(NamedTuple):
-    """What one layer does to two pre-activations (u, v): see ``pair``."""
+    """What one layer does to two pre-activations: see ``pair``."""
 
     gap: Array
     slope_product: Array

@@ -24,7 +24,7 @@ def _turned(x):
 
 
 def _two_kinks(x):
-    return jnp.where(x < -0.7, -0.7 + jnp.sin(0.4 * (x + 0.7)), jnp.where(x > 0.4, 0.4 - 0.5 * (x - 0.4), x))
+    return jnp.where(x < -0.7, -0.7 + jnp.tanh(0.4 * (x + 0.7)), jnp.where(x > 0.4, 0.4 - 0.5 * (x - 0.4), x))
 
 
 OWN = {

@@ -1,0 +1,246 @@
+"""Variance and correlation maps, their fixed points and phases, against SciPy's quadrature, mpmath and iteration."""
+
+import doctest
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mpmath import mp, mpf
+from scipy import integrate, special, stats
+
+from ntk_eoc import meanfield
+from ntk_eoc.activations import NAMED, Activation, get
+from ntk_eoc.gaussian import pair
+from ntk_eoc.meanfield import chaotic_delta, chi, correlation_map, eoc_points, limit_variance, phase, variance_map
+
+# phi and phi' in NumPy, by hand
+PLAIN: dict[str, tuple[Callable, Callable]] = {
+    "elu": (lambda x: x if x > 0 else math.expm1(x), lambda x: math.exp(min(x, 0.0))),
+    "tanh": (math.tanh, lambda x: 1 - math.tanh(x) ** 2),
+    "erf": (math.erf, lambda x: 2 / math.sqrt(math.pi) * math.exp(-x * x)),
+    "sigmoid": (special.expit, lambda x: special.expit(x) * special.expit(-x)),
+    "gelu": (lambda x: x * special.ndtr(x), lambda x: special.ndtr(x) + x * stats.norm.pdf(x)),
+    "sin": (math.sin, math.cos),
+    "hard_tanh": (lambda x: min(max(x, -1.0), 1.0), lambda x: float(abs(x) < 1)),
+}
+
+
+def mean(fn: Callable[[float], float], q: float) -> float:
+    """E[fn(sqrt(q) Z)] by SciPy's adaptive quadrature."""
+    root = math.sqrt(q)
+    ends = sorted({-12 * root, 12 * root, *(k for k in (-1.0, 0.0, 1.0) if abs(k) < 12 * root)})
+    parts = [
+        integrate.quad(lambda x: fn(x) * math.exp(-x * x / (2 * q)), a, b, epsabs=1e-15, epsrel=1e-13, limit=300)[0]
+        for a, b in zip(ends[:-1], ends[1:], strict=True)
+    ]
+    return sum(parts) / math.sqrt(2 * math.pi * q)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("sigma_b", [0.0, 0.05, 0.7])
+def test_edge_of_chaos_points(name: str, sigma_b: float) -> None:
+    """chi = 1 and q = sigma_b^2 + sigma_w^2 E[phi^2], both integrals done by SciPy from formulas written here."""
+    phi, slope = PLAIN[name]
+    points = eoc_points(NAMED[name], sigma_b)
+    assert points
+    for point in points:
+        assert point.q is not None and point.stable == (point.variance_slope < 1)
+        assert abs(point.chi - 1) < 1e-12
+        if point.q == 0:  # the tangent at 0: a degenerate point of the activations with phi(0) = 0
+            assert sigma_b == 0 and name != "sigmoid"
+            np.testing.assert_allclose(point.sigma_w**2 * slope(0.0) ** 2, 1, rtol=1e-12)
+            continue
+        assert abs(point.sigma_w**2 * mean(lambda x: slope(x) ** 2, point.q) - 1) < 1e-10
+        image = sigma_b**2 + point.sigma_w**2 * mean(lambda x: phi(x) ** 2, point.q)
+        assert abs(image / point.q - 1) < 1e-12
+        grown = point.sigma_w**2 * mean(lambda x: x * phi(x) * slope(x), point.q) / point.q
+        np.testing.assert_allclose(point.variance_slope, grown, rtol=1e-10)
+
+
+def test_points_against_mpmath() -> None:
+    """The fixed points of the 60-digit references: tanh and ELU at sigma_b = 0.2."""
+    cases = json.loads((Path(__file__).parent / "oracle" / "depth_references.json").read_text())["cases"]
+    for name in ("tanh", "elu"):
+        case = next(c for c in cases if c["activation"] == name)
+        (point,) = eoc_points(NAMED[name], 0.2)
+        assert abs(mpf(point.q) / mpf(case["q"]) - 1) < 1e-13
+        assert abs(mpf(point.sigma_w) / mpf(case["sigma_w"]) - 1) < 1e-14
+    with mp.workdps(25):  # ELU again, in closed form
+        q = mpf(json.loads(json.dumps(case["q"])))
+        slopes = mpf(1) / 2 + mp.exp(2 * q) * mp.ncdf(-2 * mp.sqrt(q))
+        square = q / 2 + slopes - 2 * mp.exp(q / 2) * mp.ncdf(-mp.sqrt(q))
+        assert abs(mpf(0.2) ** 2 + square / slopes - q) < mpf(10) ** -22
+
+
+@pytest.mark.parametrize("sigma_b", [0.0, 0.2, 1.0])
+def test_who_has_an_edge(sigma_b: float) -> None:
+    assert eoc_points(NAMED["softplus"], sigma_b) == []
+    (point,) = eoc_points(NAMED["sigmoid"], sigma_b)
+    assert point.stable and point.q is not None and point.q > 40 and 10 < point.sigma_w < 11
+    if sigma_b:
+        assert eoc_points(NAMED["relu"], sigma_b) == [] == eoc_points(NAMED["identity"], sigma_b)
+
+
+def test_softplus_never_reaches_its_fixed_point_condition() -> None:
+    """sigma_b^2 + E[phi^2]/E[phi'^2] > q from 1e-4 to 1e4, by SciPy."""
+    for q in np.geomspace(1e-4, 1e4, 9):
+        square = mean(lambda x: np.logaddexp(0, x) ** 2, q)
+        assert square / mean(lambda x: special.expit(x) ** 2, q) > q
+
+
+def test_sigmoid_is_a_tanh_with_more_bias() -> None:
+    """sigmoid(x) = 1/2 + tanh(x/2)/2: sigma_w/4 and a variance q/4 solve tanh's equations, bias added."""
+    point = eoc_points(NAMED["sigmoid"], 0.0)[0]
+    assert point.q is not None
+    slopes = mean(lambda x: (1 - math.tanh(x) ** 2) ** 2, point.q / 4)
+    square = mean(lambda x: math.tanh(x) ** 2, point.q / 4)
+    np.testing.assert_allclose((point.sigma_w / 4) ** 2 * slopes, 1, rtol=1e-10)
+    np.testing.assert_allclose(point.sigma_w**2 * (1 + square) / 4, point.q, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["silu", "gelu"])
+def test_edges_whose_variance_runs_away(name: str) -> None:
+    (point,) = eoc_points(NAMED[name], 0.2)
+    assert not point.stable and point.variance_slope > 1 and point.q is not None
+    q = [point.q * (1 + side) for side in (1e-3, -1e-3)]
+    moved = [float(variance_map(NAMED[name], jnp.array(v), sigma_b=0.2, sigma_w=point.sigma_w)) for v in q]
+    assert moved[0] > q[0] and moved[1] < q[1]  # away from the fixed point on both sides
+
+
+@pytest.mark.parametrize("spec", ["relu", "leaky_relu:0.3", "identity", "leaky_relu:-1"])
+def test_homogeneous_edges(spec: str) -> None:
+    alpha = (get(spec).slopes or (1.0, 0.0))[1]
+    (point,) = eoc_points(get(spec), 0.0)
+    assert point.q is None and not point.stable and point.variance_slope == 1.0
+    np.testing.assert_allclose(point.sigma_w, math.sqrt(2 / (1 + alpha**2)), rtol=1e-15)
+    at = phase(get(spec), sigma_b=0.0, sigma_w=point.sigma_w)
+    assert at.phase == "eoc" and at.q is None and at.xi is None and at.c_star == 1.0
+
+
+def test_the_three_points_that_the_paper_names() -> None:
+    for name, sigma_b, sigma_w, expected in (("tanh", 0.2, 1.302, 0.99882), ("elu", 0.2, 1.227, 0.99867)):
+        at = phase(NAMED[name], sigma_b=sigma_b, sigma_w=sigma_w)
+        assert at.phase == "ordered" and at.q is not None and round(at.chi, 5) == expected
+        square, slopes = (mean(lambda x, fn=fn: fn(x) ** 2, at.q) for fn in PLAIN[name])
+        np.testing.assert_allclose(sigma_w**2 * slopes, at.chi, rtol=1e-11)
+        np.testing.assert_allclose(sigma_b**2 + sigma_w**2 * square, at.q, rtol=1e-11)
+    assert abs(phase(NAMED["relu"], sigma_b=0.0, sigma_w=math.sqrt(2)).chi - 1) < 1e-15
+
+
+PHASES = [
+    ("tanh", 0.2, 1.0, "ordered"),
+    ("erf", 0.3, 2.0, "chaotic"),
+    ("elu", 0.5, 0.8, "ordered"),
+    ("sin", 0.1, 1.4, "chaotic"),
+    ("relu", 0.3, 1.0, "ordered"),
+    ("sigmoid", 0.2, 3.0, "ordered"),
+]
+
+
+@pytest.mark.parametrize("name, sigma_b, sigma_w, expected", PHASES)
+def test_phases_against_iterating_the_maps(name: str, sigma_b: float, sigma_w: float, expected: str) -> None:
+    """q, c* and the depth scale xi measured by iteration, which knows nothing of roots and slopes."""
+    act = NAMED[name]
+    at = phase(act, sigma_b=sigma_b, sigma_w=sigma_w)
+    step = jax.jit(lambda q: variance_map(act, q, sigma_b=sigma_b, sigma_w=sigma_w))
+    q = jnp.array(sigma_b**2 + sigma_w**2)
+    for _ in range(200):
+        q = step(q)
+    assert at.phase == expected and at.q is not None and at.xi is not None
+    np.testing.assert_allclose(at.q, q, rtol=1e-11)
+    turn = jax.jit(lambda d: correlation_map(act, jnp.array(at.q), d, sigma_b=sigma_b, sigma_w=sigma_w))
+    delta = jnp.array([0.4])
+    for _ in range(40 if expected == "ordered" else int(30 * at.xi)):
+        delta = turn(delta)
+    assert (at.c_star == 1.0) == (expected == "ordered")
+    if expected == "chaotic":
+        np.testing.assert_allclose(1 - delta[0], at.c_star, rtol=1e-9)
+        delta = jnp.array([(1 - at.c_star) * (1 + 1e-6)])
+    away, then = (abs(float(d[0]) - (1 - at.c_star)) for d in (delta, turn(delta)))
+    np.testing.assert_allclose(math.log(then / away), -1 / at.xi, rtol=2e-4)
+    assert (at.chi < 1) == (expected == "ordered")
+
+
+def test_on_the_edge_there_is_no_depth_scale() -> None:
+    point = eoc_points(NAMED["tanh"], 0.2)[0]
+    at = phase(NAMED["tanh"], sigma_b=0.2, sigma_w=point.sigma_w)
+    assert (at.phase, at.xi, at.c_star) == ("eoc", None, 1.0)
+    np.testing.assert_allclose(at.q, point.q, rtol=1e-12)
+
+
+def test_a_variance_that_diverges() -> None:
+    at = phase(NAMED["relu"], sigma_b=0.3, sigma_w=2.0)
+    assert at.phase == "chaotic" and at.q is None and at.chi == 2.0
+    assert limit_variance(NAMED["relu"], sigma_b=0.1, sigma_w=2**0.5) == math.inf
+    assert phase(NAMED["gelu"], sigma_b=0.2, sigma_w=2.0).q is None
+
+
+def test_a_variance_that_dies() -> None:
+    for name in ("relu", "tanh", "elu"):
+        assert limit_variance(NAMED[name], sigma_b=0.0, sigma_w=0.6) == 0.0, name
+        at = phase(NAMED[name], sigma_b=0.0, sigma_w=0.6)
+        assert at.phase == "ordered" and at.q == 0.0 and not math.isnan(at.chi)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_no_weights(name: str) -> None:
+    for sigma_b in (0.0, 0.5):
+        at = phase(NAMED[name], sigma_b=sigma_b, sigma_w=0.0)
+        assert (at.phase, at.q, at.chi, at.xi) == ("ordered", sigma_b**2, 0.0, 0.0)
+
+
+def test_chaotic_delta_without_bias_is_one() -> None:
+    """An odd phi without bias: independent outputs; c* from the slope map otherwise."""
+    q = limit_variance(NAMED["erf"], sigma_b=0.0, sigma_w=2.0)
+    assert chaotic_delta(NAMED["erf"], q, sigma_b=0.0, sigma_w=2.0) == 1.0
+
+
+def test_a_decreasing_variance_map_settles_or_says_so() -> None:
+    """E exp(-2x^2) = (1 + 4q)^(-1/2): the orbit jumps to and fro around its limit."""
+    bump = Activation("bump", lambda x: jnp.exp(-x * x))
+    q = limit_variance(bump, sigma_b=0.0, sigma_w=5.0)
+    np.testing.assert_allclose(q * math.sqrt(1 + 4 * q), 25.0, rtol=1e-13)
+    with pytest.raises(RuntimeError, match="variance: no convergence after 3 layers, residual "):
+        meanfield._settle(bump, 1.0, 0.0, 5.0, steps=3)
+
+
+@pytest.mark.parametrize("name, q", [("relu", 1.0), ("erf", 0.7), ("sin", 0.5), ("leaky_relu", 2.0)])
+@settings(max_examples=25)
+@given(c=st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=2, unique=True))
+def test_the_correlation_map_is_one_at_one_and_increases(name: str, q: float, c: list[float]) -> None:
+    """f(1) = 1; f grows with c on [0, 1] for every phi, and everywhere for a phi' that keeps its sign or is odd."""
+    delta = 1 - jnp.array([*sorted(c), 1.0])
+    sigmas = {"sigma_b": 0.1, "sigma_w": 1.0}
+    found = np.asarray(correlation_map(NAMED[name], jnp.array(q), delta, **sigmas))
+    assert found[2] == 0.0 and ((found >= 0) & (found <= 2)).all()
+    assert found[0] >= found[1] >= found[2]
+    slope = sigmas["sigma_w"] ** 2 * np.asarray(pair(NAMED[name], jnp.array(q), jnp.array(q), delta).slope_product)
+    image = float(variance_map(NAMED[name], jnp.array(q), **sigmas))
+    steep = float(chi(NAMED[name], jnp.array(q), sigma_w=1.0)) * q / image
+    assert (slope <= steep * image / q + 1e-12).all() and found[0] <= steep * float(delta[0]) + 1e-12
+
+
+@pytest.mark.parametrize(
+    "call, kind, message",
+    [
+        (lambda: eoc_points(NAMED["tanh"], -0.1), ValueError, "sigma_b: expected a standard deviation at least 0"),
+        (lambda: eoc_points(NAMED["tanh"], math.nan), ValueError, "sigma_b: expected a finite number, got nan"),
+        (lambda: phase(NAMED["tanh"], sigma_b=0.1, sigma_w=-2.0), ValueError, "sigma_w: .* at least 0, got -2"),
+        (lambda: phase(NAMED["tanh"], sigma_b=math.inf, sigma_w=2.0), ValueError, "sigma_b: expected a finite number"),
+    ],
+)
+def test_bad_input(call: Callable, kind: type, message: str) -> None:
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def test_docstrings() -> None:
+    failed, tried = doctest.testmod(meanfield)
+    assert tried > 5 and not failed
