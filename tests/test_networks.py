@@ -54,9 +54,7 @@ def by_hand(params: Params, phi: str, net: Network, x: np.ndarray) -> list[np.nd
 def test_outputs_equal_a_loop_over_units(architecture: str, kind: str, depth: int, phi: str) -> None:
     net, x = Network(4, depth, 0.7, 1.3, architecture), inputs()
     params = init(KEY, net, 5, 2, parameterisation=kind)
-    np.testing.assert_allclose(
-        apply(params, NAMED[phi], net, x), by_hand(params, phi, net, x)[-1], rtol=1e-12
-    )
+    np.testing.assert_allclose(apply(params, NAMED[phi], net, x), by_hand(params, phi, net, x)[-1], rtol=1e-12)
 
 
 @BOTH
@@ -86,9 +84,7 @@ def test_parameterisations_agree_on_matched_weights_and_differ_in_gradients() ->
     same_key = init(KEY, net, 5, 2, parameterisation="standard")
     np.testing.assert_allclose(apply(same_key, TANH, net, x), apply(ntk, TANH, net, x), rtol=1e-12)
     slopes = [jax.grad(lambda p: apply(p, TANH, net, x).sum())(p) for p in (ntk, matched)]
-    np.testing.assert_allclose(
-        slopes[0].hidden.weight, 1.7 / np.sqrt(4) * slopes[1].hidden.weight, rtol=1e-10
-    )
+    np.testing.assert_allclose(slopes[0].hidden.weight, 1.7 / np.sqrt(4) * slopes[1].hidden.weight, rtol=1e-10)
     np.testing.assert_allclose(slopes[0].first.bias, 0.3 * slopes[1].first.bias, rtol=1e-10)
 
 

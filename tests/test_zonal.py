@@ -12,6 +12,7 @@ from mpmath import mp, mpf
 
 from ntk_eoc import zonal
 from ntk_eoc.activations import NAMED, get
+from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.gaussian import pair, second_moment
 from ntk_eoc.meanfield import eoc_points
 from ntk_eoc.zonal import Layer, Table, depth_scan, eoc_limit, homogeneous_layer, look_up, table
@@ -36,7 +37,8 @@ def variance(spec: str, q: float) -> float:
 def test_the_table_holds_the_integrals(spec: str, q: float) -> None:
     """g = E[phi'^2] - E[phi' phi'] and r = its mean, for which delta' = delta sigma_w^2 (E[phi'^2] - r)."""
     act, found, q = get(spec), tab(spec, q), variance(spec, q)
-    delta = DELTAS if spec != "hard_tanh" else DELTAS[DELTAS >= 1e-12]
+    delta = DELTAS if act.kinks in ((), (0.0,)) else DELTAS[DELTAS >= 1e-12]  # see gaussian.slope_gap
+    delta = delta if closed_form(act) else delta[::2]  # slower
     mean, slope_gap = look_up(found, jnp.sqrt(0.5 * delta))
     same = [jnp.full(delta.shape, q)] * 2
     exact = pair(act, *same, jnp.asarray(delta))
