@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "ntk_eoc"
 # gets its place here.
 ORDER = [
     "errors",
+    "records",
     "activations",
     "regularity",
     "closed_forms",
@@ -25,6 +26,7 @@ ORDER = [
     "data",
     "dynamics",
     "empirical",
+    "optimise",
     "experiments",
     "claims",
     "plotting",
@@ -39,6 +41,7 @@ ONLY = {
     "data": {"errors"},
     "dynamics": {"errors"},
     "empirical": {"errors"},
+    "optimise": {"errors"},
     "plotting": {"errors"},
 }
 

@@ -1,15 +1,14 @@
 """Run the ledger: evidence in, verdicts out."""
 
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ntk_eoc import __version__
 from ntk_eoc.claims.ledger import CLAIMS, EVIDENCE, HOLDS, NOT_RUN, Claim
 from ntk_eoc.claims.rows import Row, agrees
 from ntk_eoc.errors import check_choice
+from ntk_eoc.records import commit
 
 
 class Result(NamedTuple):
@@ -94,13 +93,3 @@ def _entry(result: Result) -> dict[str, Any]:
         "chapter": claim.chapter or None,
         "evidence": rows,
     }
-
-
-def commit() -> str | None:
-    """The commit of the working tree that the package runs from, None outside a repository."""
-    here = Path(__file__).resolve().parent
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None if found.returncode == 0 else None

@@ -9,11 +9,6 @@ two inputs. ``python -m ntk_eoc.experiments.logarithm --out book/results`` recor
 """
 
 import argparse
-import hashlib
-import json
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_eoc import __version__, zonal
+from ntk_eoc import records, zonal
 from ntk_eoc.activations import Activation, derivative, get
 from ntk_eoc.asymptotics import curvature_terms, kink_terms, law
 
@@ -32,7 +27,6 @@ SOFTSIGN = Activation("softsign", lambda x: x / (1.0 + jnp.abs(x)), (0.0,), sour
 KINKED = ("relu", "leaky_relu", "selu", "hard_tanh")
 CURVED = ("elu", "softsign")
 SMOOTH = ("tanh", "erf", "sigmoid", "sin", "gelu", "silu")
-ROOT = Path(__file__).parents[1]
 
 
 class Config(NamedTuple):
@@ -177,47 +171,22 @@ def select(found: Run, names: Sequence[str], deepest: float = np.inf) -> Run:
 
 
 def load(path: str | Path) -> Run:
-    """A recorded run."""
-    with np.load(path, allow_pickle=False) as file:
-        names = tuple(str(name) for name in file["activations"])
-        return Run(names, *(file[field] for field in Run._fields[1:]))
+    """A recorded run; ``ValueError`` if the file is not what was recorded."""
+    file, _ = records.load(path)
+    return Run(tuple(str(name) for name in file["activations"]), *(file[field] for field in Run._fields[1:]))
 
 
 def record(out: str | Path, config: Config) -> Path:
     """Run ``config``; write ``logarithm.npz`` and, beside it, where it came from."""
-    folder, start = Path(out), time.perf_counter()
+    start = time.perf_counter()
     found = run(config)
-    seconds = round(time.perf_counter() - start, 1)
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "logarithm.npz"
-    np.savez_compressed(target, allow_pickle=False, **found._asdict())
-    about = {
-        "command": "python -m ntk_eoc.experiments.logarithm",
-        "commit": _commit(),
-        "config": config._asdict(),
-        "seed": None,
-        "seconds": seconds,
-        "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.machine()}",
-        "versions": {
-            "python": platform.python_version(),
-            "ntk_eoc": __version__,
-            "jax": jax.__version__,
-            "numpy": np.__version__,
-        },
-        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
-    }
-    target.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
-    return target
-
-
-def _commit() -> str:
-    """The commit this ran at, with "-dirty" if the package's files differ from it."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    return (git("rev-parse", "HEAD") or "unknown") + ("-dirty" if git("status", "--porcelain", "--", ".") else "")
+    about = records.about(
+        command="python -m ntk_eoc.experiments.logarithm",
+        config=config._asdict(),
+        seed=None,
+        seconds=time.perf_counter() - start,
+    )
+    return records.save(Path(out) / "logarithm", found._asdict(), about)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
