@@ -1,16 +1,13 @@
 """The digits against scikit-learn and the file's own facts; splits and scalings against their definitions."""
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from hypothesis.extra.numpy import arrays as random_arrays
 from sklearn.datasets import load_digits
 
-from ntk_eoc import data
-from ntk_eoc.data import Dataset, digits, train_test, unit_norm
+from ntk_eoc.data import SCALINGS, Dataset, Split, arrays, digits, scaled, train_test, unit_norm
 
 
 def index_of(rows: np.ndarray, table: np.ndarray) -> list[int]:
@@ -78,10 +75,56 @@ def test_test_rows_do_not_leak_into_the_scaling() -> None:
     np.testing.assert_array_equal(train_test(raw._replace(x=changed)).train.x, train_test(raw).train.x)
 
 
+def pixels(rows: int) -> Split:
+    """Random bytes as two sides of 5 pixels a row, in more blocks than one; the first pixel is always dark."""
+    x = np.random.default_rng(0).integers(0, 256, (rows, 5)).astype(np.uint8)
+    x[:, 0] = 0
+    whole = Dataset("pixels", x, np.arange(rows) % 10, tuple("0123456789"))
+    return Split(*(whole._replace(x=x[side], y=whole.y[side]) for side in (slice(rows // 10, None), slice(rows // 10))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scalings_of_bytes_are_those_of_their_definitions(dtype: type) -> None:
+    split = pixels(3 * arrays.BLOCK)
+    train, test = (side.x.astype(np.float64) for side in split)
+    # The pixels are whole numbers, so mean and mean square are quotients of whole numbers.
+    n, d = train.shape
+    first = split.train.x.sum(axis=0, dtype=np.int64)
+    second = int((split.train.x.astype(np.int64) ** 2).sum())
+    variance = (n * second - sum(int(m) ** 2 for m in first)) / (n * n * d)
+    expected = {
+        "centred": [(x - first / n) / np.sqrt(variance) for x in (train, test)],
+        "unit": [x / 255 for x in (train, test)],
+        "norm": [x / np.sqrt(np.mean(x**2, axis=1, keepdims=True)) for x in (train, test)],
+    }
+    tolerance = 4 * np.finfo(dtype).eps
+    for scaling in SCALINGS:
+        found = scaled(split, scaling, dtype)
+        for side, raw, wanted in zip(found, split, expected[scaling], strict=True):
+            assert side.x.dtype == dtype and not side.x[:, 0].any()
+            np.testing.assert_array_equal(side.y, raw.y)
+            np.testing.assert_allclose(side.x, wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_no_scaling_of_the_training_rows_looks_at_the_test_rows(scaling: str) -> None:
+    split = pixels(100)
+    other = split._replace(test=split.test._replace(x=split.test.x // 3 + 1))
+    np.testing.assert_array_equal(scaled(other, scaling).train.x, scaled(split, scaling).train.x)
+    one = split._replace(test=split.test._replace(x=split.test.x[:1], y=split.test.y[:1]))
+    np.testing.assert_array_equal(scaled(one, scaling).test.x, scaled(split, scaling).test.x[:1])
+
+
+def test_unit_divides_by_the_largest_training_entry_alone() -> None:
+    split = pixels(100)
+    brighter = scaled(split._replace(train=split.train._replace(x=split.train.x // 2)), "unit")
+    assert brighter.test.x.max() == pytest.approx(split.test.x.max() / 127)
+
+
 finite = st.floats(-1e300, 1e300, allow_nan=False)
 
 
-@given(arrays(np.float64, (3, 4), elements=finite).filter(lambda x: x.any(axis=1).all()))
+@given(random_arrays(np.float64, (3, 4), elements=finite).filter(lambda x: x.any(axis=1).all()))
 def test_unit_norm_gives_norm_squared_d_and_keeps_directions(x: np.ndarray) -> None:
     rows = unit_norm(x)
     np.testing.assert_allclose(np.sum(rows**2, axis=1), 4.0, rtol=1e-14)
@@ -98,6 +141,7 @@ def test_unit_norm_of_digits_makes_inner_products_cosines() -> None:
 
 
 EQUAL = Dataset("equal", np.ones((10, 3)), np.zeros(10, dtype=np.int64), ("a",))
+DARK = EQUAL._replace(x=np.zeros((10, 3)))
 REFUSED = {
     "n: expected a whole number of images from 1 to 1797, got 0": lambda: digits(n=0),
     "n: expected a whole number of images from 1 to 1797, got 1798": lambda: digits(n=1798),
@@ -106,6 +150,10 @@ REFUSED = {
     "data: expected training rows that differ": lambda: train_test(EQUAL),
     r"x: expected inputs of shape \(N, d\)": lambda: unit_norm(np.ones(3)),
     "x: expected finite inputs": lambda: unit_norm(np.array([[1.0, np.inf]])),
+    "scaling: expected one of centred, unit, norm, got 'centered'; did you mean 'centred'": lambda: scaled(
+        Split(EQUAL, EQUAL), "centered"
+    ),
+    "data: expected a positive entry in the training rows": lambda: scaled(Split(DARK, EQUAL), "unit"),
     "x: expected rows with a direction, got zeros in row 1": lambda: unit_norm(np.array([[1.0], [0.0]])),
 }
 
@@ -115,8 +163,3 @@ def test_bad_input_is_refused_in_one_sentence(message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         REFUSED[message]()
     assert "\n" not in str(error.value)
-
-
-def test_docstring_examples() -> None:
-    result = doctest.testmod(data)
-    assert result.attempted > 3 and result.failed == 0
