@@ -3,6 +3,7 @@
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -69,11 +70,40 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     return _relu_like(f"leaky_relu:{slope:g}", slope, "Maas, Hannun and Ng 2013; default slope 0.01")
 
 
+@dataclass(frozen=True)
+class PReLU:
+    """phi(x) = x for x > 0 and a x otherwise, where each layer of a network learns its own a, at first ``slope``.
+
+    >>> float(PReLU(0.25)(jnp.array(-2.0))), float(PReLU(0.25)(jnp.array(-2.0), 0.5))
+    (-0.5, -1.0)
+    """
+
+    slope: float
+
+    def __call__(self, x: Array, a: Array | float | None = None) -> Array:
+        """phi at the slope ``a``, at the first one if none is given."""
+        return jnp.where(x > 0, x, (self.slope if a is None else a) * x)
+
+
+def prelu(slope: float = 0.25) -> Activation:
+    """PReLU: the negative side's slope is learned, one per layer. At first, and in every kernel, ``leaky_relu(slope)``.
+
+    The kernels of infinite width hold the gradients by weights and biases. A layer's slope is a single parameter: its
+    part of the NTK stays random however wide the network is.
+
+    >>> prelu().slopes
+    (1.0, 0.25)
+    """
+    kinks = (0.0,) if slope != 1.0 else ()
+    return Activation(f"prelu:{slope:g}", PReLU(slope), kinks, (1.0, slope), "He et al. 2015; slope at first 0.25")
+
+
 NAMED: dict[str, Activation] = {
     act.name.split(":")[0]: act
     for act in (
         _relu_like("relu", 0.0, "Nair and Hinton 2010: max(x, 0)"),
         leaky_relu(),
+        prelu(),
         Activation(
             "elu",
             lambda x: jnp.where(x > 0, x, _exp_branch(x)),
@@ -106,6 +136,7 @@ NAMED: dict[str, Activation] = {
         _relu_like("identity", 1.0, "linear network"),
     )
 }
+WITH_SLOPE = {"leaky_relu": leaky_relu, "prelu": prelu}
 
 
 @lru_cache(maxsize=256)
@@ -131,9 +162,9 @@ def _elementwise_derivative(fn: Function) -> Function:
 def get(spec: str | Activation, kinks: Sequence[float] = ()) -> Activation:
     """The activation that ``spec`` names.
 
-    ``spec`` is a name of ``NAMED``, ``leaky_relu:0.2`` with a slope, ``path/to/file.py:function`` for the
-    reader's own JAX function with its ``kinks``, or an Activation, which is returned as it is. Loading a file
-    runs it: load only files that you trust. Raises ``ValueError`` or ``TypeError`` with one sentence.
+    ``spec`` is a name of ``NAMED``, ``leaky_relu:0.2`` or ``prelu:0.1`` with a slope, ``path/to/file.py:function``
+    for the reader's own JAX function with its ``kinks``, or an Activation, which is returned as it is. Loading a
+    file runs it: load only files that you trust. Raises ``ValueError`` or ``TypeError`` with one sentence.
 
     >>> get("leaky_relu:0.2").slopes
     (1.0, 0.2)
@@ -147,11 +178,11 @@ def get(spec: str | Activation, kinks: Sequence[float] = ()) -> Activation:
         return _from_file(spec, Path(name), argument, kinks)
     if kinks:
         raise ValueError(f"kinks: given with the named activation {spec!r}, which knows its own")
-    if colon and name == "leaky_relu":
+    if colon and name in WITH_SLOPE:
         try:
-            return leaky_relu(number("slope", argument))
+            return WITH_SLOPE[name](number("slope", argument))
         except TypeError:
-            raise ValueError(f"activation: expected leaky_relu:SLOPE with a number, got {spec!r}") from None
+            raise ValueError(f"activation: expected {name}:SLOPE with a number, got {spec!r}") from None
     return NAMED[check_choice("activation", spec, NAMED)]
 
 

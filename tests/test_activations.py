@@ -22,6 +22,7 @@ X = np.concatenate([np.linspace(-8.0, 8.0, 41), [-700.0, -40.0, -1e-3, 1e-8, 40.
 BY_HAND: dict[str, tuple[Callable, Callable]] = {
     "relu": (lambda x: np.maximum(x, 0), lambda x: (x > 0) * 1.0),
     "leaky_relu": (lambda x: np.maximum(x, 0.01 * x), lambda x: np.where(x > 0, 1, 0.01)),
+    "prelu": (lambda x: np.maximum(x, 0.25 * x), lambda x: np.where(x > 0, 1, 0.25)),
     "identity": (lambda x: x, np.ones_like),
     "elu": (lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), lambda x: np.exp(np.minimum(x, 0))),
     "selu": (
@@ -84,6 +85,13 @@ def test_slopes_say_whether_it_is_homogeneous(name: str) -> None:
         assert act.slopes == (float(act.phi(jnp.array(1.0))), -float(act.phi(jnp.array(-1.0))))
 
 
+def test_prelu_takes_another_slope() -> None:
+    phi, x = get("prelu").phi, jnp.array([-2.0, -0.4, 0.3, 1.7])
+    np.testing.assert_allclose(phi(x, jnp.array(0.7)), np.maximum(x, 0) + 0.7 * np.minimum(x, 0), rtol=1e-15)
+    by_slope = jax.jacfwd(lambda a: phi(x, a))(0.7)
+    np.testing.assert_array_equal(by_slope, np.minimum(x, 0))
+
+
 def test_selu_constants_make_unit_variance_a_fixed_point() -> None:
     act, one = NAMED["selu"], jnp.array(1.0)
     assert abs(float(expectation(act.phi, one, act.kinks))) < 1e-14
@@ -93,7 +101,7 @@ def test_selu_constants_make_unit_variance_a_fixed_point() -> None:
 def test_every_named_activation_says_where_it_comes_from() -> None:
     assert list(NAMED) == [act.name.split(":")[0] for act in NAMED.values()]
     assert all(act.source and "\n" not in act.source for act in NAMED.values())
-    asked = "relu, leaky_relu, elu, selu, tanh, erf, sigmoid, softplus, silu, gelu, sin, hard_tanh, identity"
+    asked = "relu, leaky_relu, prelu, elu, selu, tanh, erf, sigmoid, softplus, silu, gelu, sin, hard_tanh, identity"
     assert set(NAMED) == set(asked.split(", "))
 
 
@@ -101,6 +109,8 @@ def test_get_by_name_by_slope_and_as_it_is() -> None:
     assert get("tanh") is NAMED["tanh"] and get(NAMED["elu"]) is NAMED["elu"]
     assert get("leaky_relu").slopes == (1.0, 0.01) and get("leaky_relu:0.25").slopes == (1.0, 0.25)
     assert get("leaky_relu:0.25").name == "leaky_relu:0.25"
+    assert get("prelu").slopes == (1.0, 0.25) and get("prelu:0.1").slopes == (1.0, 0.1)
+    assert get("prelu:0.1") == get("prelu:0.1") and hash(get("prelu:0.1"))  # one compilation, not one per call
     straight = get("leaky_relu:1")
     assert straight.kinks == () and straight.slopes == (1.0, 1.0)
 
@@ -148,6 +158,7 @@ def test_a_broken_file_gets_one_sentence(tmp_path: Path, body: str, kind: type, 
         ("rleu", ValueError, "did you mean 'relu'?"),
         ("", ValueError, "expected one of relu, "),
         ("leaky_relu:steep", ValueError, "expected leaky_relu:SLOPE with a number, got 'leaky_relu:steep'"),
+        ("prelu:steep", ValueError, "expected prelu:SLOPE with a number, got 'prelu:steep'"),
         ("leaky_relu:nan", ValueError, "slope: expected a finite number, got nan"),
         ("no/such/file.py:f", ValueError, r"activation: no file 'no/such/file.py' \(from 'no/such/file.py:f'\)"),
         (3, TypeError, "expected a name or an Activation, got int"),

@@ -163,7 +163,7 @@ def test_angles_and_their_series(theta: float) -> None:
 
 def test_an_activation_without_closed_form_has_none() -> None:
     with_form = {name for name, act in NAMED.items() if closed_form(act) is not None}
-    assert with_form == {"relu", "leaky_relu", "identity", "erf", "sin"}
+    assert with_form == {"relu", "leaky_relu", "prelu", "identity", "erf", "sin"}
     silent = Activation("zero", jnp.zeros_like, (), (0.0, 0.0))
     found = pair(silent, *(jnp.array(v) for v in (1.0, 1.0, 0.5)))
     assert all(np.isfinite(float(part)) for part in found) and float(found.slope_product) == 0.0

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from ntk_eoc import empirical
 from ntk_eoc.activations import NAMED
-from ntk_eoc.empirical import dense_ntk, empirical_ntk
+from ntk_eoc.empirical import dense, dense_ntk, empirical_ntk, general
 from ntk_eoc.kernels import kernels
 from ntk_eoc.networks import Network, Params, apply, init
 
@@ -110,8 +109,8 @@ def test_blocks_change_nothing_and_keep_to_the_memory(
 ) -> None:
     """The limit holds for what the compiler says that a block needs beside its result; 5 rows do not fill 3 blocks."""
     params, net = network(3, width=20)
-    inner = "_jacobian_block" if way == "general" else "_dense_block"
-    block, calls = getattr(empirical, inner), []
+    module, inner = (general, "_jacobian_block") if way == "general" else (dense, "_dense_block")
+    block, calls = getattr(module, inner), []
 
     def watched(*args: object, **options: object) -> object:
         calls.append((args, options))
@@ -127,7 +126,7 @@ def test_blocks_change_nothing_and_keep_to_the_memory(
         ntk(10)
     least = int(str(error.value).split()[4])
     whole = ntk(1e9)
-    monkeypatch.setattr(empirical, inner, watched)
+    monkeypatch.setattr(module, inner, watched)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-13), ntk(2.4 * least), whole)
     assert len(calls) == (3 * 4 // 2 if second is None else 3 * 2)
     args, options = calls[1]  # two different blocks
@@ -176,7 +175,7 @@ def test_program_does_not_grow_with_depth(call: Callable[..., jax.Array]) -> Non
 def test_dense_way_forms_no_gradient_by_a_weight() -> None:
     """Memory for all its work is far below one Jacobian, N x P."""
     params = jax.eval_shape(lambda: init(KEY, Network(64, 5, 0.6, 1.3), 3))
-    lowered = empirical._dense_block.lower(params, (1.0, 1.0), X1, None, phi=TANH.phi, residual=False, by_layer=False)
+    lowered = dense._dense_block.lower(params, (1.0, 1.0), X1, None, phi=TANH.phi, residual=False, by_layer=False)
     jacobian = 8 * len(X1) * sum(leaf.size for leaf in jax.tree.leaves(params))
     assert lowered.compile().memory_analysis().temp_size_in_bytes < jacobian / 8
 
@@ -212,5 +211,5 @@ def test_whole_numbers_have_no_derivatives() -> None:
 
 
 def test_docstring_examples() -> None:
-    result = doctest.testmod(empirical)
-    assert result.attempted >= 5 and result.failed == 0
+    results = [doctest.testmod(module) for module in (dense, general)]
+    assert sum(r.attempted for r in results) >= 5 and not sum(r.failed for r in results)

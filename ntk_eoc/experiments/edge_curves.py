@@ -47,9 +47,10 @@ def paper_points() -> list[PaperPoint]:
 
 @dataclass(frozen=True)
 class EocConfig:
-    """Activations (sigmoid and softplus have a figure of their own), and sigma_b from 0 to ``sigma_b_max``."""
+    """Activations, and sigma_b from 0 to ``sigma_b_max``: sigmoid and softplus have a figure of their own, and prelu
+    is a leaky ReLU here."""
 
-    activations: tuple[str, ...] = tuple(name for name in NAMED if name not in ("sigmoid", "softplus"))
+    activations: tuple[str, ...] = tuple(name for name in NAMED if name not in ("sigmoid", "softplus", "prelu"))
     sigma_b_max: float = 1.2
     points: int = 25
 

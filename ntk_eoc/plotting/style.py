@@ -56,6 +56,7 @@ _DASHDOTDOT = (0, (5, 1.5, 1, 1.5, 1, 1.5))
 _LOOKS = {
     "relu": Look("ReLU", _COLORS[0], "-", "o"),
     "leaky_relu": Look("leaky ReLU", _COLORS[9], "--", "h"),
+    "prelu": Look("PReLU", _COLORS[9], ":", "p"),
     "elu": Look("ELU", _COLORS[3], "--", "s"),
     "selu": Look("SELU", _COLORS[5], "-.", "D"),
     "tanh": Look("tanh", _COLORS[2], "-.", "^"),

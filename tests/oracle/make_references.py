@@ -54,6 +54,7 @@ BELL = lambda x: 2 * mp.exp(-x * x) / mp.sqrt(mp.pi)  # noqa: E731
 ACTIVATIONS: dict[str, tuple[Function, Function, Function]] = {
     "relu": relu_like(mpf(0)),
     "leaky_relu": relu_like(mpf(0.01)),
+    "prelu": relu_like(mpf(0.25)),
     "identity": relu_like(mpf(1)),
     "elu": elu_like(mpf(1), mpf(1)),
     "selu": elu_like(mpf("1.050700987355480493419334985294"), mpf("1.673263242354377284817042991671")),
