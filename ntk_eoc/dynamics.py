@@ -71,10 +71,11 @@ def decompose(gram: Gram, *, rounding: Scalar | None = None) -> Spectrum:
     epsilon = 2.0**-23 if getattr(gram, "dtype", None) == np.float32 else 2.0**-52
     level = number("rounding", max(shape[0], 64) * epsilon if rounding is None else rounding)
     values, vectors = jnp.linalg.eigh(_matrix("gram", gram, *shape, level))
-    floor, low = level * jnp.maximum(values[-1], -values[0]), values[0]
-    if not (_traced(low) or low >= -floor):
-        raise ValueError(f"gram: expected eigenvalues of at least 0 (rounding: {-floor:.3g}), got {low:.3g}")
-    return Spectrum(jnp.where(values > floor, values, 0.0), vectors)
+    low, largest = values[0], jnp.maximum(values[-1], -values[0])
+    if not (_traced(low) or low >= -level * largest):
+        got = f"got {low:.3g}, in size {-low / largest:.3g} of the largest"
+        raise ValueError(f"gram: expected eigenvalues of at least 0 (rounding: {-level * largest:.3g}), {got}")
+    return Spectrum(jnp.where(values > level * largest, values, 0.0), vectors)
 
 
 def flow(spectrum: Spectrum, times: Moments) -> Training:
@@ -87,7 +88,7 @@ def flow(spectrum: Spectrum, times: Moments) -> Training:
 
 
 def stability_bound(spectrum: Spectrum) -> float:
-    """The learning rate 2N/lambda_max from which on gradient descent does not converge; infinite for K = 0.
+    """The learning rate from which on descent does not converge: 2N/lambda_max, or 2/lambda_max for a loss without 1/N.
 
     >>> stability_bound(decompose(jnp.eye(3)))
     6.0
@@ -107,9 +108,9 @@ def descent(spectrum: Spectrum, steps: Moments, *, rate: Scalar) -> Training:
     counts = _moments("steps", steps)
     if not _traced(counts) and np.any(counts != np.round(counts)):
         raise ValueError("steps: expected whole numbers, or infinity, got a fraction")
-    if not _traced(spectrum.values, rate):
-        if not check_positive("rate", rate) < (bound := stability_bound(spectrum)):
-            raise ValueError(f"rate: expected a learning rate below the stability bound {bound:.6g}, got {rate:.6g}")
+    if not _traced(spectrum.values, rate) and not check_positive("rate", rate) < (bound := stability_bound(spectrum)):
+        stable = f"the stability bound 2N/lambda_max = {bound:.6g} of the loss sum |f - y|^2/(2N)"
+        raise ValueError(f"rate: expected a learning rate below {stable}, got {rate:.6g}")
     return Training(spectrum, *_descent(spectrum.values, counts, rate))
 
 
