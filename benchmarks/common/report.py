@@ -1,0 +1,74 @@
+"""Write the table of README.md from results/*.json: no number in it is typed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parents[1]
+COLUMNS = ("work", "ours", "peer", "times as fast", "by the fastest calls", "share of the limit", "results differ by")
+README, START, END = HERE / "README.md", "<!-- results -->\n", "<!-- end of results -->\n"
+
+
+def main() -> None:
+    """Replace what stands between the two marks."""
+    before, rest = README.read_text().split(START)
+    _, after = rest.split(END)
+    found = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))]
+    README.write_text(before + START + "\n" + "\n".join(map(section, found)) + "\n" + END + after)
+
+
+def section(found: dict[str, Any]) -> str:
+    """One benchmark: its table, the machine's limits, and where and when it ran."""
+    about, rows = found["about"], found["rows"]
+    lines = [
+        f"### {found['title']}\n",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + "---|" * len(COLUMNS),
+        *(line(row) for row in rows),
+        "",
+    ]
+    limits = ", ".join(f"{value / 1e9:.3g} GFLOP/s in {kind}" for kind, value in found["limits_flops_per_s"].items())
+    for row in rows:
+        methods = row.get("peer_other_methods_s", {})
+        others = ", ".join(f"{method} {seconds(value)}" for method, value in methods.items())
+        if others:
+            lines.append(f"The peer's other methods, {row['work']}: {others}.")
+    lines += [
+        f"Matrix products, 1024 rows: {limits}. {about['processor']}, {about['device']}; Python "
+        f"{about['versions']['python']}, {releases(rows)}; commit {str(about['commit'])[:12]}; "
+        f"{about['seconds']:.0f} seconds in all.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def line(row: dict[str, Any]) -> str:
+    """One line of the table; what was not measured stays empty."""
+    low, high = row.get("ratio_range", (None, None))
+    ratio = f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})" if low is not None else f"{row['ratio']:.2f}"
+    share, difference, fastest = row.get("share_of_limit"), row.get("difference"), row.get("fastest_s")
+    cells = [
+        row["work"],
+        seconds(row["ours_s"]),
+        seconds(row["peer_s"]) + (f" ({row['peer_method']})" if row.get("peer_method") else ""),
+        ratio,
+        "" if fastest is None else f"{fastest['peer'] / fastest['ours']:.2f}",
+        "" if share is None else f"{share:.0%}",
+        "" if difference is None else f"{difference:.1g}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def seconds(value: float) -> str:
+    """Three digits, in milliseconds below a second."""
+    return f"{value:.3g} s" if value >= 1 else f"{1e3 * value:.3g} ms"
+
+
+def releases(rows: list[dict[str, Any]]) -> str:
+    """What ran, on both sides."""
+    sides = rows[0].get("versions", {})
+    words = {side: ", ".join(f"{name} {release}" for name, release in found.items()) for side, found in sides.items()}
+    return "; ".join(f"{side}: {word}" for side, word in words.items())
+
+
+if __name__ == "__main__":
+    main()
