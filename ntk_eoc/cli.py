@@ -1,6 +1,6 @@
 """``ntk-eoc``: the theory from the command line, as a table or, with --json, for programs.
 
-Exit codes: 0 done, 1 a check failed, 2 bad input (one sentence on standard error).
+Exit codes: 0 done, 1 a check failed, 2 bad input (one sentence on standard error), 130 stopped by Ctrl-C.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ntk_eoc import __version__, commands
@@ -61,8 +62,35 @@ def build_parser() -> Parser:
     law.add_argument("--architecture", default="ffnn", help="ffnn (default) or residual")
     verify = command("verify", commands.run_verify, "run the evidence for every claim of the paper", activation=False)
     verify.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these claims")
+    reproduce = command("reproduce", commands.run_reproduce, "a figure or table into a folder", activation=False)
+    add_reproduce(reproduce)
     command("activations", commands.run_activations, "the named activations", activation=False)
     return parser
+
+
+def add_reproduce(sub: Parser) -> None:
+    """The arguments of ``ntk-eoc reproduce``."""
+    sub.add_argument("item", metavar="ITEM", help="fig1a, fig1b, fig1c, fig2 or table1")
+    size = sub.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="a size for seconds, on the digits (default)")
+    size.add_argument("--full", action="store_true", help="the paper's size, on MNIST unless --dataset says otherwise")
+    sub.add_argument("--dataset", help="digits, mnist or cifar10")
+    sub.add_argument(
+        "--activations", nargs="+", default=[], metavar="ROW", help="rows by name, or the groups paper and ours"
+    )
+    sub.add_argument("--seeds", type=whole, metavar="N", help="independent runs of each row")
+    sub.add_argument("--epochs", type=whole, metavar="N", help="passes over the training set")
+    sub.add_argument("--width", type=whole, metavar="W", help="units of a layer")
+    sub.add_argument("--depth", type=whole, metavar="L", help="dense layers")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default reproduced/ITEM-DATASET)")
+    sub.add_argument("--resume", action="store_true", help="go on with unfinished rows in that folder")
+
+
+def whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
 
 
 def real(text: str) -> float:
@@ -87,6 +115,25 @@ def verify_table(answer: Answer) -> str:
         verdict = claim["verdict"] if claim["ok"] else f"FAILED: {claim['verdict']}"
         rows.append({"claim": claim["id"], "paper": claim["item"], "measured": measured, "verdict": verdict})
     return table(rows)
+
+
+def reproduce_table(answer: Answer) -> str:
+    """What was reproduced, row by row, and the commands for what was not run."""
+    rows = []
+    for row in answer["rows"]:
+        shown = {key: value for key, value in row.items() if key not in ("command", "expected_hours")}
+        if "test_accuracy_mean" in shown:
+            mean, std = shown.pop("test_accuracy_mean"), shown.pop("test_accuracy_std")
+            spread = "" if std is None else f" +- {100 * std:.2f}"
+            shown["test accuracy %"] = None if mean is None else f"{100 * mean:.2f}{spread}"
+        rows.append({key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in shown.items()})
+    missing = [row for row in answer["rows"] if row["status"] == "not run"]
+    hints = [
+        f"not run: {row['command']}"
+        + ("" if row["expected_hours"] is None else f" (about {row['expected_hours']:.3g} hours on this machine)")
+        for row in missing
+    ]
+    return "\n".join([f"{answer['item']} on {answer['dataset']}, in {answer['out']}", "", table(rows), *hints])
 
 
 def cell(value: Any) -> str:
@@ -134,13 +181,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = lambda text, *_: print(f"ntk-eoc {args.command}: {text}", file=sys.stderr)
     try:
         answer = args.run(args)
-        readable = verify_table if args.command == "verify" else render
+        readable = {"verify": verify_table, "reproduce": reproduce_table}.get(args.command, render)
         text = json.dumps(answer, indent=2, allow_nan=False) if args.json else readable(answer)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
         print(f"ntk-eoc {args.command}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"ntk-eoc {args.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"ntk-eoc {args.command}: {stop or 'interrupted'}", file=sys.stderr)
         return 130
     try:
         print(text)

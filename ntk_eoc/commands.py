@@ -105,6 +105,29 @@ def run_verify(args: argparse.Namespace) -> Answer:
     return report(verify(args.only, watch))
 
 
+def run_reproduce(args: argparse.Namespace) -> Answer:
+    from pathlib import Path
+
+    from ntk_eoc.errors import check_choice
+    from ntk_eoc.experiments import plans, reproduce
+
+    item = check_choice("item", args.item, reproduce.ITEMS)
+    if item in plans.FULL:
+        own = {name: getattr(args, name) for name in ("width", "depth", "epochs", "seeds")}
+        plan = plans.plan(item, args.full, args.dataset, args.activations, **own)
+        out = args.out or Path("reproduced") / f"{item}-{plan.dataset}"
+        try:
+            return reproduce.training(item, plan, out, args.resume)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped; go on with: {plans.command(item, plan, out)} --resume") from None
+    for name in ("activations", "seeds", "epochs", "width", "depth"):
+        if getattr(args, name):
+            raise ValueError(f"{name}: expected none for {item}, which trains nothing, got {getattr(args, name)}")
+    if args.dataset not in (None, "digits"):
+        raise ValueError(f"dataset: expected digits for {item}, got {args.dataset!r}")
+    return reproduce.panel(item, args.full, args.out or Path("reproduced") / item)
+
+
 def run_activations(args: argparse.Namespace) -> Answer:
     from ntk_eoc.activations import NAMED
     from ntk_eoc.meanfield import eoc_points

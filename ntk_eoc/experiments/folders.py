@@ -1,0 +1,34 @@
+"""An output folder belongs to one configuration: written into it first, and compared with whatever comes later."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ntk_eoc import records
+from ntk_eoc.training.config import differences
+
+NAME = "config.json"
+
+
+def differing(folder: Path, config: dict[str, Any]) -> None:
+    """Raise ``ValueError`` with the differing fields if ``folder`` holds another configuration than ``config``."""
+    path = folder / NAME
+    if not path.is_file():
+        return
+    try:
+        there = json.loads(path.read_text())
+        fields = differences(there, json.loads(json.dumps(config)))
+    except (ValueError, AttributeError):
+        raise ValueError(f"{path}: expected the configuration of a run, got other text") from None
+    if fields:
+        raise ValueError(f"out: expected a folder of this configuration, got {folder} with other {', '.join(fields)}")
+
+
+def claim(folder: Path, config: dict[str, Any]) -> None:
+    """Make ``folder`` the place of ``config``; raises as ``differing`` does, ``OSError`` if it cannot be written."""
+    differing(folder, config)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        records.write_atomically(folder / NAME, json.dumps(config, indent=2, sort_keys=True).encode() + b"\n")
+    except OSError as error:
+        raise OSError(f"out: cannot write into {folder} ({error.strerror or error})") from error
