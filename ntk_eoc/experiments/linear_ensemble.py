@@ -73,7 +73,7 @@ def scores(sampled: Sampled) -> Float64[ndarray, "T N o"]:
     return (found.mean - np.asarray(sampled.predicted.mean)) / found.error
 
 
-def variance_ratio(sampled: Sampled, blocks: int = 10) -> tuple[Float64[ndarray, " T"], Float64[ndarray, " T"]]:
+def variance_ratio(sampled: Sampled, blocks: int = 20) -> tuple[Float64[ndarray, " T"], Float64[ndarray, " T"]]:
     """Sample variance over predicted variance, averaged over inputs, with its standard error from blocks of networks.
 
     >>> train, _ = ensemble(Config("erf", 2, images=10, steps=(0,)), width=16, networks=40)

@@ -7,7 +7,7 @@ built from that matrix alone and knows no kernel.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +107,7 @@ def train_singular(case: Case, steps: tuple[int, ...], *, share: float = 0.5, se
     formula = np.asarray(residuals(descent(spectrum, np.array(steps), rate=rate), case.y, run.train[0]))
     unit = np.linalg.norm(run.train[0] - case.y)
 
-    def size(matrices: ndarray) -> ndarray:
+    def size(matrices: ndarray) -> Any:
         return np.linalg.norm(matrices, axis=(-2, -1)) / unit
 
     gap = run.train - case.y

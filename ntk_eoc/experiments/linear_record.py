@@ -30,7 +30,7 @@ class RecordConfig:
     widths: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
     seeds: int = 8
     sampled_widths: tuple[int, ...] = (64, 128, 256, 512)
-    networks: int = 400
+    networks: int = 1200
 
 
 class Spread(NamedTuple):

@@ -81,16 +81,26 @@ def task(config: Config) -> Task:
     >>> [part.shape for part in task(Config())]
     [(20, 64), (20, 10), (20, 64), (20, 10)]
     """
-    split = train_test(digits(config.images), test_fraction=0.5)
+    return _task(config.images)
+
+
+@lru_cache
+def _task(images: int) -> Task:
+    split = train_test(digits(images), test_fraction=0.5)
     rows = [(unit_norm(part.x), np.eye(len(part.classes))[part.y] - 1 / len(part.classes)) for part in split]
     return Task(*rows[0], *rows[1])
 
 
 def network(config: Config, width: int) -> Network:
     """The network on the Edge of Chaos; sigma_b is 0 for ReLU and its kin and 0.2 for all others."""
-    act = get(config.activation)
+    return Network(width, config.depth, *_edge(config.activation))
+
+
+@lru_cache
+def _edge(activation: str) -> tuple[float, float]:
+    act = get(activation)
     sigma_b = 0.0 if act.slopes else 0.2
-    return Network(width, config.depth, sigma_b, eoc_points(act, sigma_b)[0].sigma_w)
+    return sigma_b, eoc_points(act, sigma_b)[0].sigma_w
 
 
 @lru_cache

@@ -13,7 +13,7 @@ STROKES = ("-", "--", "-.", ":")
 MARKS = ("o", "s", "^", "D", "v")
 
 
-def paths(axes: Axis, followed: Any, steps: Any, y: Sequence[Any], images: Sequence[int]) -> None:
+def paths(axes: Axis, followed: Any, steps: Any, y: Sequence[Any], images: Sequence[int], title: str) -> None:
     """The output of the right class for some images, training left and test right: markers are the trained network,
     solid lines Eq. 8 and 9 with the limiting kernel, dotted ones with the network's own."""
     t = np.asarray(steps)
@@ -25,7 +25,7 @@ def paths(axes: Axis, followed: Any, steps: Any, y: Sequence[Any], images: Seque
             ax.semilogx(t, own[at], color=color, linestyle=":")
             ax.semilogx(t, network[at], color=color, marker=mark, linestyle="none", markersize=4)
         ax.axhline(0.9, color="0.6", linewidth=1)
-        ax.set(xlabel="step", ylim=(-1.2, 1.7))
+        ax.set(title=f"{title}, {('training', 'test')[side]}", ylim=(-1.4, 1.7))
 
 
 def widths(ax: Axes, found: Any, live: Any, activation: str, powers: tuple[float, float]) -> None:
@@ -75,17 +75,19 @@ def steps(ax: Axes, found: Any) -> None:
     ax.loglog(found.rates, found.derived, color="black", linewidth=1, label="derived, linear")
     ax.loglog(found.rates, found.linear, color=colors[0], marker="o", linestyle="none", label="linear model")
     ax.loglog(found.rates, found.network, color=colors[1], marker="^", linestyle="none", label="network")
-    ax.set(xlabel=r"$\eta$ over $2N/\lambda_{\max}$", title="distance, descent to flow")
+    ax.set_xticks(found.rates, [f"1/{round(1 / rate)}" for rate in found.rates], minor=False)
+    ax.set_xticks([], minor=True)
+    ax.set(xlabel=r"$\eta$ over $2N/\lambda_{\max}$", title="distance, descent to flow", ylim=(0.01, 2))
     ax.legend(loc="upper left", handletextpad=0.2)
 
 
-def bound(ax: Axes, found: Any, last: int = 30) -> None:
+def bound(ax: Axes, found: Any, last: int = 24) -> None:
     """The largest eigenvector's part of the residual: linear model (lines) and network (markers), for each rate."""
     rows = zip(found.shares, found.linear, found.network, ramp(len(found.shares)), STROKES, MARKS, strict=False)
     for share, linear, network, color, stroke, mark in rows:
         ax.semilogy(found.steps, linear, color=color, linestyle=stroke, label=f"{share:g}")
-        ax.semilogy(found.steps[::4], network[::4], color=color, marker=mark, linestyle="none", markersize=4)
-    ax.set(xlabel="step", title="part along the top eigenvector", xlim=(0, last), ylim=(1e-4, 1e3))
+        ax.semilogy(found.steps[::3], network[::3], color=color, marker=mark, linestyle="none", markersize=4)
+    ax.set(xlabel="step", title="part along the top eigenvector", xlim=(0, last), ylim=(1e-3, 1e3))
     ax.legend(loc="upper left", ncols=2, columnspacing=0.8, handletextpad=0.4)
 
 
