@@ -17,9 +17,9 @@ import numpy as np
 from numpy import ndarray
 
 from ntk_eoc import records
-from ntk_eoc.experiments.sgd_moments import moments, spread
+from ntk_eoc.experiments.sgd_moments import moments, noise_floor, spread
 from ntk_eoc.experiments.sgd_networks import Problem, Task, Walk, descent, infinite_gram, plan, problem, runs, start
-from ntk_eoc.experiments.sgd_sampling import draw, follow, run_spread
+from ntk_eoc.experiments.sgd_sampling import draw, follow, run_spread, simulate
 
 Arrays = dict[str, ndarray]
 
@@ -40,8 +40,8 @@ class WidthConfig:
     """Networks of several widths and activations, each from ``starts`` initialisations with ``runs`` runs."""
 
     activations: tuple[str, ...] = ("relu", "elu", "tanh")
-    widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
-    starts: int = 6
+    widths: tuple[int, ...] = (32, 64, 128, 256, 512)
+    starts: int = 12
     runs: int = 16
     walk: Walk = Walk()
 
@@ -95,8 +95,9 @@ def widths(config: WidthConfig) -> Arrays:
     """What the width decides, (A, W, starts) each, at the end of a walk.
 
     ``path`` is the distance between the network and its linearisation under the same batches, root mean square over
-    runs and inputs, ``full`` the same for gradient descent; ``spread`` and ``linear_spread`` are those of the runs,
-    ``empirical`` and ``infinite`` what the network's own kernel and that of infinite width predict for them.
+    runs and inputs, ``full`` the same for gradient descent; ``spread`` is that of the runs, ``empirical`` and
+    ``infinite`` what the network's own kernel and that of infinite width predict for it. The linearisation moves in
+    function space, where it is an N x N matrix whatever the width.
 
     >>> widths(WidthConfig(("relu",), (8,), 1, 2))["path"].shape
     (1, 1, 1)
@@ -105,23 +106,21 @@ def widths(config: WidthConfig) -> Arrays:
         [[_wide(Task(name, width, seed=seed), config) for seed in range(config.starts)] for width in config.widths]
         for name in config.activations
     ]
-    names = ("path", "full", "spread", "linear_spread", "empirical", "infinite")
+    names = ("path", "full", "spread", "empirical", "infinite")
     return dict(zip(names, np.moveaxis(np.array(table), -1, 0), strict=True)) | {"width": np.array(config.widths)}
 
 
 def _wide(task: Task, config: WidthConfig) -> list[float]:
-    given = problem(task)
-    rate, last = plan(given, config.walk)
-    keys = jax.random.split(jax.random.key(task.seed + 100), config.runs)
-    real, linear = (runs(given, config.walk, keys, [last], linear=kind)[:, 0] for kind in (False, True))
-    still = moments(given.gram, start(given), rate=rate, batch=config.walk.batch, steps=[last])
-    far = moments(infinite_gram(task, given.x), start(given), rate=rate, batch=config.walk.batch, steps=[last])
-    full = descent(given, config.walk, [last])[0] - still.mean[0]
-    distances = [np.sqrt(np.mean(gap**2)) for gap in (real - linear, full)]
-    return [
-        float(v)
-        for v in (*distances, run_spread(real), run_spread(linear), *(spread(m.covariance[0]) for m in (still, far)))
-    ]
+    given, walk = problem(task), config.walk
+    rate, last = plan(given, walk)
+    rows = draw(len(given.x), batch=walk.batch, steps=last, runs=config.runs, seed=task.seed)
+    real = follow(given.apply, given.params, given.x, given.y, rows, rate=rate, steps=[last])[:, 0]
+    linear = simulate(given.gram, start(given), rows, rate=rate, steps=[last])[:, 0]
+    grams = (given.gram, infinite_gram(task, given.x))
+    still, far = (moments(gram, start(given), rate=rate, batch=walk.batch, steps=[last]) for gram in grams)
+    full = descent(given, walk, [last])[0] - still.mean[0]
+    path, alone = (float(np.sqrt(np.mean(gap**2))) for gap in (real - linear, full))
+    return [path, alone, float(run_spread(real)), *(float(spread(one.covariance[0])) for one in (still, far))]
 
 
 def floor(config: FloorConfig) -> Arrays:
@@ -138,6 +137,28 @@ def floor(config: FloorConfig) -> Arrays:
             steps = [round(unit * len(given.x) / pace) for unit in config.units]
             rows.append(run_spread(runs(given, Walk(pace), keys, steps)))
         found[name] = np.array(rows)
+    return found
+
+
+def floor_theory(config: FloorConfig) -> Arrays:
+    """What the kernel at the start says of ``floor``: the same arrays, and ``floor`` (P,), where the noise stays.
+
+    >>> found = floor_theory(FloorConfig(1, (1.0, 50.0), (0.1,), 2, Task(width=8, images=4)))
+    >>> bool(abs(found["spread"][0, 1] / found["floor"][0] - 1) < 0.05)
+    True
+    """
+    found: Arrays = {}
+    for name, doubled in (("spread", config.contradictions), ("plain", 0)):
+        given = problem(config.task, doubled)
+        walks = [Walk(pace) for pace in config.paces]
+        steps = [[round(unit * len(given.x) / pace) for unit in config.units] for pace in config.paces]
+        exact = [
+            moments(given.gram, start(given), rate=plan(given, walk)[0], batch=walk.batch, steps=counts)
+            for walk, counts in zip(walks, steps, strict=True)
+        ]
+        found[name] = np.stack([spread(one.covariance) for one in exact])
+        scale = np.sqrt([plan(given, walk)[0] / walk.batch for walk in walks])
+        found["floor"] = found.get("floor", scale * noise_floor(given.gram, start(given)))
     return found
 
 

@@ -5,6 +5,7 @@ the output there by pace times its residual. ``units`` count N over that mean, t
 with the average eigenvalue decays by a factor e.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from ntk_eoc import dynamics
 from ntk_eoc.activations import get
 from ntk_eoc.data import digits, train_test, unit_norm
 from ntk_eoc.empirical import dense_ntk
-from ntk_eoc.experiments.sgd_moments import Counts, moments, spread
+from ntk_eoc.experiments.sgd_moments import Counts, moments, spread, spread_law
 from ntk_eoc.kernels import kernels
 from ntk_eoc.meanfield import eoc_points
 from ntk_eoc.networks import Network, apply, init
@@ -148,6 +149,33 @@ def paths(task: Task, walk: Walk, *, seeds: int = 32, moments_seen: int = 13) ->
     still = np.asarray(dynamics.residuals(flow, given.y, given.y + start(given)[:, None]))[..., 0]
     predicted = np.stack([spread(one.covariance) for one in exact])
     return Paths(steps * walk.pace / task.images, still, exact[0].mean, found, predicted)
+
+
+class Predicted(NamedTuple):
+    """At the end of W walks, with the kernel at rest: the exact ``spread``, its leading ``law``, and the distance
+    ``lag`` of the mean from the gradient flow, root mean square over inputs."""
+
+    spread: Float[ndarray, " W"]
+    law: Float[ndarray, " W"]
+    lag: Float[ndarray, " W"]
+
+
+def predicted(given: Problem, walks: Sequence[Walk]) -> Predicted:
+    """What the network's kernel at the start says of each walk.
+
+    >>> found = predicted(problem(Task(width=8, images=4)), [Walk(1e-2), Walk(5e-3)])
+    >>> round(float(found.lag[0] / found.lag[1]), 1)
+    2.0
+    """
+    rows, begin, spectrum = [], start(given), dynamics.decompose(given.gram)
+    for walk in walks:
+        rate, last = plan(given, walk)
+        found = moments(given.gram, begin, rate=rate, batch=walk.batch, steps=[last])
+        law = np.sqrt(rate / walk.batch) * spread_law(given.gram, begin, [rate * last])[0]
+        flow = dynamics.residuals(dynamics.flow(spectrum, rate * last), 0 * given.y, begin[:, None])
+        lag = np.sqrt(np.mean((found.mean[0] - np.asarray(flow)[0, :, 0]) ** 2))
+        rows.append((float(spread(found.covariance[0])), float(law), float(lag)))
+    return Predicted(*np.array(rows).T)
 
 
 def _network(task: Task) -> Network:

@@ -4,6 +4,7 @@
 (``follow``), so the two can be compared run by run.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -158,3 +159,43 @@ def fitted_order(x: Float[ndarray, " X"], groups: Float[ndarray, "G X"]) -> Orde
     slopes = np.polyfit(np.log(x), np.log(groups).T, 1)[0]
     width = student.ppf(0.975, len(slopes) - 1) * slopes.std(ddof=1) / np.sqrt(len(slopes))
     return Order(float(slopes.mean()), float(width))
+
+
+class Samplings(NamedTuple):
+    """For each way to draw batches, in the order of ``SAMPLINGS``, and each ``pace``: the ``spread`` in groups of runs,
+    the ``shift``, root mean square of (mean of all runs - gradient descent), and the part of it that is Monte Carlo
+    ``error``; ``derived`` is the shift that epochs should have."""
+
+    pace: Float[ndarray, " P"]
+    spread: Float[ndarray, "three G P"]
+    shift: Float[ndarray, "three P"]
+    error: Float[ndarray, "three P"]
+    derived: Float[ndarray, " P"]
+
+
+def samplings(
+    gram: Gram, residual: Residual, paces: Sequence[float], *, batch: int = 4, units: float = 0.75, runs: int = 512
+) -> Samplings:
+    """Runs with the kernel at rest up to one time, with batches drawn in three ways, in 8 groups.
+
+    ``pace`` is eta times the mean of K(x_i, x_i), ``units`` the time in N over that mean.
+
+    >>> samplings(np.eye(4), np.ones(4), [0.5, 0.25], batch=2, runs=16).spread.shape
+    (3, 8, 2)
+    """
+    kernel, start = checked(gram, residual)
+    n, each = len(start), float(np.mean(np.diag(kernel)))
+    spectrum, pace = dynamics.decompose(kernel), np.array(paces, dtype=float)
+    counts = np.round(units * n / pace).astype(int)
+    spread, gaps, error = (np.empty((3, *shape)) for shape in ((8, len(pace)), (len(pace), n), (len(pace),)))
+    for j, (rate, steps) in enumerate(zip(pace / each, counts, strict=True)):
+        training = dynamics.descent(spectrum, [float(steps)], rate=float(rate))
+        full = np.asarray(dynamics.residuals(training, 0 * start[:, None], start[:, None]))[0, :, 0]
+        for i, kind in enumerate(SAMPLINGS):
+            rows = draw(n, batch=batch, steps=int(steps), runs=runs, seed=i, sampling=kind)
+            found = simulate(kernel, start, rows, rate=float(rate), steps=[int(steps)])[:, 0]
+            spread[i, :, j] = run_spread(np.moveaxis(found.reshape(8, -1, n), 1, 0))
+            gaps[i, j], error[i, j] = found.mean(axis=0) - full, run_spread(found) / np.sqrt(runs)
+    slope = np.sqrt(np.mean(epoch_shift(kernel, start, [units * n / each]) ** 2))
+    derived = share(batch, n, "distinct") * pace / each * slope
+    return Samplings(pace, spread, np.sqrt(np.mean(gaps**2, axis=-1)), error, derived)
