@@ -242,16 +242,18 @@ def _canonical(line: list[str]) -> list[str]:
     return [line[0], "--dataset", "digits", *(word for name in order for word in (name, options[name]))]
 
 
-def test_more_epochs_go_on_from_what_is_there(capsys: Any, tmp_path: Path) -> None:
-    short = [*TINY[:4], "--epochs", "1", "--seeds", "1", "--activations", "relu", "--out", tmp_path]
-    long = [*TINY, "--activations", "relu", "--out", tmp_path]
-    ask(capsys, "fig2", *short)
-    assert "--resume" in refused(capsys, "fig2", *long)
-    first = (tmp_path / "8x4" / "relu" / "log.jsonl").read_text().splitlines()
-    row = rows(ask(capsys, "fig2", *long, "--resume"))["relu"]
-    last = (tmp_path / "8x4" / "relu" / "log.jsonl").read_text().splitlines()
-    assert (row["epochs"], row["seeds"]) == (3, 2)
-    assert set(first) <= set(last) and len(last) == 2 * 4
+def test_more_epochs_and_more_seeds_go_on_from_what_is_there(capsys: Any, tmp_path: Path) -> None:
+    log = tmp_path / "8x4" / "relu" / "log.jsonl"
+    ends: list[set[str]] = []
+    for epochs, seeds in ((1, 1), (1, 2), (3, 2)):
+        line = ["fig2", *TINY[:4], "--epochs", epochs, "--seeds", seeds, "--activations", "relu", "--out", tmp_path]
+        if ends:
+            assert "--resume" in refused(capsys, *line)
+        row = rows(ask(capsys, *line, "--resume"))["relu"]
+        assert (row["epochs"], row["seeds"]) == (epochs, seeds)
+        ends.append(set(log.read_text().splitlines()))
+        assert len(ends[-1]) == seeds * (epochs + 1)
+    assert ends[0] < ends[1] < ends[2]
 
 
 def test_table_1_reports_the_epochs_that_the_paper_prints(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
