@@ -137,6 +137,7 @@ def test_the_spread_falls_at_the_rate_of_the_phase(setting: Setting, power: floa
     place = phase(NAMED[setting.activation], sigma_b=setting.sigma_b, sigma_w=setting.sigma_w)
     expected = 1 / place.xi if setting is ORDERED else 0.5 / place.xi if setting is KINKED else None
     expected = 1 / place.xi + math.log(place.chi) if expected is None else expected
+    assert flat_laws.exponents(setting) == pytest.approx((power, expected), rel=1e-12)
     # what is left over is O(1/L^2) per layer without a kink, exponentially small with one
     assert flat_laws.rate(law, 60, 100, power) == pytest.approx(expected, rel=left)
 
@@ -301,17 +302,28 @@ def test_the_recorded_maps_are_those_of_the_command() -> None:
         found = maps["digits"][name]
         setting = Setting(name, found.family.sigma_b, found.family.sigma_w[i])
         one = flat_learning.learn(kernels_at(setting, [config.depths[j]], images)[0], images, config.budgets)
-        np.testing.assert_allclose(found.accuracy[i, j], one.accuracy, atol=0.0025)  # an image or two may be a draw
-        np.testing.assert_allclose(found.error[i, j], one.error, rtol=1e-4, atol=1e-9)
-        assert found.log_condition[i, j] == pytest.approx(one.log_condition, abs=1e-4)
+        recorded = flat_kernel.cell(found, setting.sigma_w, config.depths[j])
+        np.testing.assert_allclose(recorded.accuracy, one.accuracy, atol=0.0025)  # an image or two may be a draw
+        np.testing.assert_allclose(recorded.error, one.error, rtol=1e-4, atol=1e-9)
+        assert recorded.log_condition == pytest.approx(one.log_condition, abs=1e-4)
 
 
-@pytest.mark.parametrize("task", ["digits", "mnist"])
-def test_the_recorded_maps_show_two_ways_to_fail(task: str) -> None:
+def test_a_cell_is_on_the_map() -> None:
+    with pytest.raises(ValueError, match="cell: expected a weight and a depth of the map, got 0.1 and 2"):
+        flat_kernel.cell(record()[1]["digits"]["tanh"], 0.1, 2)
+
+
+def test_a_setting_without_depth_scale_has_no_exponents() -> None:
+    with pytest.raises(ValueError, match="setting: expected a phase with a depth scale, got chaotic"):
+        flat_laws.exponents(Setting("relu", 0.2, 2.0))
+
+
+def test_the_recorded_maps_show_two_ways_to_fail() -> None:
     config, maps = record()
     depths = np.array(config.depths)
-    for name, found in maps[task].items():
-        scales = flat_kernel.scales(found.family, points=len(found.family.sigma_w))
+    scales_of = {f.activation: flat_kernel.scales(f, points=len(f.sigma_w)) for f in config.families}
+    for name, found in [pair for task in maps.values() for pair in task.items()]:
+        scales = scales_of[name]
         for i, (ordered, chaotic) in enumerate(zip(scales.ordered, scales.chaotic, strict=True)):
             training, test = found.accuracy[i, :, 1, 0], found.accuracy[i, :, 1, 1]
             if not np.isnan(ordered):  # cannot fit beyond xi log B, and can well before

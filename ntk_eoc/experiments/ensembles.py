@@ -22,7 +22,7 @@ from ntk_eoc.data import digits, unit_norm
 from ntk_eoc.empirical import dense_ntk
 from ntk_eoc.gaussian import pair
 from ntk_eoc.kernels import State, first_layer, kernels, layer_by_layer
-from ntk_eoc.meanfield import eoc_points
+from ntk_eoc.meanfield import eoc_points, limit_variance
 from ntk_eoc.networks import Dense, Network, Params, apply, init
 
 Kinds = Sequence[tuple[Activation, Network]]
@@ -36,6 +36,18 @@ def images(count: int) -> Float64[Array, "N d"]:
     (3, 64)
     """
     return jnp.asarray(unit_norm(digits(count).x))
+
+
+def settled(act: Activation, net: Network, x: Float[Array, "N d"]) -> Float64[Array, "N d"]:
+    """Inputs of ``images`` scaled so that the variance is at its fixed point from the first layer on.
+
+    >>> net = edge("tanh", width=8, depth=5)
+    >>> parts = layer_kernels(get("tanh"), net, settled(get("tanh"), net, images(1)))
+    >>> (parts / parts[-1]).ravel().round(6).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    q = limit_variance(act, sigma_b=net.sigma_b, sigma_w=net.sigma_w)
+    return x * ((q - net.sigma_b**2) / net.sigma_w**2) ** 0.5
 
 
 def edge(activation: str, *, width: int, depth: int, architecture: str = "ffnn") -> Network:

@@ -112,7 +112,7 @@ def ratio(config: RatioConfig, count: int = 4) -> Ratio:
         return [_moments(part / limit(act, net, x)) for part, (act, net) in zip(found, kinds, strict=True)]
 
     spread, on, off = np.moveaxis(np.array([moments(*cell) for cell in cells]), (1, 2), (1, 0))
-    return Ratio(np.array(cells), *(part.swapaxes(0, 1) for part in (spread, on, off)))
+    return Ratio(np.array(cells), spread, on, off)
 
 
 def _moments(found: Float64[ndarray, "S N N"]) -> ndarray:

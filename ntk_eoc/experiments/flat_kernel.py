@@ -19,7 +19,7 @@ from numpy import ndarray
 from ntk_eoc import records
 from ntk_eoc.activations import get
 from ntk_eoc.data import checksums
-from ntk_eoc.experiments.flat_learning import Task, digits_task, kernels_of, learn, mnist_task, targets
+from ntk_eoc.experiments.flat_learning import Learned, Task, digits_task, kernels_of, learn, mnist_task, targets
 from ntk_eoc.gram import Profile, profile
 from ntk_eoc.meanfield import eoc_points, limit_variance, phase
 from ntk_eoc.regularity import first_kink
@@ -94,6 +94,20 @@ def compute(family: Family, images: Task, config: Config) -> Map:
         rows.append([learn(kernel, images, config.budgets) for kernel in kernels_of(found, images)])
     parts = (np.array([[getattr(one, part) for one in row] for row in rows]) for part in rows[0][0]._fields)
     return Map(family, config.depths, *parts)
+
+
+def cell(found: Map, sigma_w: float, depth: int) -> Learned:
+    """One cell of a map. Raises ``ValueError`` if the map has no such weight or depth.
+
+    >>> few = Config(depths=(2, 40), budgets=(100.0,), train=20, test=20)
+    >>> found = compute(Family("relu", 0.2, (1.0,)), digits_task(20, 20), few)
+    >>> cell(found, 1.0, 40).error.shape
+    (3, 2)
+    """
+    if sigma_w not in found.family.sigma_w or depth not in found.depths:
+        raise ValueError(f"cell: expected a weight and a depth of the map, got {sigma_w:g} and {depth}")
+    i, j = found.family.sigma_w.index(sigma_w), found.depths.index(depth)
+    return Learned(found.accuracy[i, j], found.error[i, j], float(found.log_condition[i, j]))
 
 
 class Scales(NamedTuple):

@@ -91,20 +91,32 @@ def spread(setting: Setting, images: Task, depths: Sequence[int], budget: float)
 
 
 def deviation(setting: Setting, depths: Sequence[int]) -> ndarray:
-    """How far K^L(x, x')/K^L(x, x) is from the same for all pairs, up to a factor, in the phase of ``setting``.
-
-    L chi^L, with a kink chi^(L/2), in the ordered phase; 1/L on the Edge of Chaos; L (chi_*/chi)^L in the chaotic one.
+    """How far K^L(x, x')/K^L(x, x) is from the same for all pairs, up to a factor: L^power e^(-rate L).
 
     >>> deviation(Setting("relu", 0.2, 1.0), [2, 4]).round(6).tolist()
     [0.5, 0.25]
     """
-    depth, act = np.asarray(depths, dtype=float), get(setting.activation)
+    depth, (power, rate) = np.asarray(depths, dtype=float), exponents(setting)
+    return depth**power * np.exp(-rate * depth)
+
+
+def exponents(setting: Setting) -> tuple[float, float]:
+    """(power, rate) of ``deviation``, by the phase of ``setting``.
+
+    Ordered: (1, -log chi), with a kink (0, -log(chi)/2). Edge of Chaos: (-1, 0). Chaotic: (1, log chi - log chi_*).
+
+    >>> exponents(Setting("relu", 0.0, 2**0.5))
+    (-1.0, 0.0)
+    """
+    act = get(setting.activation)
     place = phase(act, sigma_b=setting.sigma_b, sigma_w=setting.sigma_w)
     if place.phase == "eoc":
-        return 1.0 / depth
+        return -1.0, 0.0
+    if place.xi is None:
+        raise ValueError(f"setting: expected a phase with a depth scale, got {place.phase} without one")
     if place.phase == "chaotic":
-        return depth * np.exp(-depth / place.xi) / place.chi**depth
-    return place.chi ** (depth / 2) if first_kink(act) == 1 else depth * place.chi**depth
+        return 1.0, float(np.log(place.chi)) + 1.0 / place.xi
+    return (0.0, 0.5 / place.xi) if first_kink(act) == 1 else (1.0, 1.0 / place.xi)
 
 
 def time_to_learn(setting: Setting, images: Task, depths: Sequence[int], left: float = 0.5) -> Law:

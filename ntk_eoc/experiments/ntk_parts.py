@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from ntk_eoc.activations import get
 from ntk_eoc.empirical import dense_ntk
-from ntk_eoc.experiments.ensembles import draw, edge, ensemble, images, layer_kernels
+from ntk_eoc.experiments.ensembles import draw, edge, ensemble, images, layer_kernels, settled
 from ntk_eoc.meanfield import eoc_points, phase
 from ntk_eoc.networks import Network, Params
 
@@ -40,15 +40,16 @@ class Layers(NamedTuple):
 
 
 def layers(config: LayerConfig) -> tuple[Layers, ...]:
-    """Eq. 4 layer by layer in each phase.
+    """Eq. 4 layer by layer in each phase, for a digit whose variance is at its fixed point in every layer.
 
     >>> [run.phase for run in layers(LayerConfig(width=8, depth=3, seeds=2))]
     ['ordered', 'eoc', 'chaotic']
     """
-    act, x, found = get(config.activation), images(1), []
+    act, found = get(config.activation), []
     for given in config.sigma_w:
         sigma_w = eoc_points(act, 0.2)[0].sigma_w if given is None else given
         net = Network(config.width, config.depth, 0.2, sigma_w)
+        x = settled(act, net, images(1))
         parts = layer_kernels(act, net, x)[:, 0, 0]
         finite = ensemble(act, net, x, seeds=config.seeds, by_layer=True)[..., 0, 0]
         name = phase(act, sigma_b=0.2, sigma_w=sigma_w).phase

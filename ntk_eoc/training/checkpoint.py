@@ -5,6 +5,8 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +44,22 @@ def save(file: Path, arrays: Arrays, about: Fields) -> None:
 
 def write(file: Path, content: bytes) -> None:
     """``records.write_atomically``, or ``OSError`` in one sentence where the disk is full or the folder read-only."""
-    try:
+    with _one_sentence(file):
         write_atomically(file, content)
+
+
+def append(file: Path, text: str) -> None:
+    """``text`` at the end of ``file``; raises as ``write`` does."""
+    with _one_sentence(file), file.open("a") as handle:
+        handle.write(text)
+
+
+@contextmanager
+def _one_sentence(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        kept = "; what it held before is kept" if file.exists() else ""
+        kept = "; the last checkpoint is kept" if any(file.parent.glob("seeds-*.npz")) else ""
         raise OSError(f"out: cannot write {file} ({error.strerror or error}){kept}") from error
 
 
@@ -56,12 +70,13 @@ def load(file: Path, about: Fields) -> tuple[Arrays, Fields]:
     short or changed, is no checkpoint of ours, or belongs to another configuration or other data.
     """
     try:
-        with np.load(file, allow_pickle=False) as npz:
+        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as npz:
             members = {name: npz[name] for name in npz.files}
         expected = str(members.pop(DIGEST))
         found: Fields = json.loads(str(members[ABOUT]))
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{file}: expected a complete checkpoint, found a file that is none ({error})") from error
+    except (EOFError, KeyError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        size = file.stat().st_size
+        raise ValueError(f"{file}: expected a complete checkpoint, found {size} bytes that are none") from None
     if (actual := digest(members)) != expected:
         raise ValueError(f"{file}: expected contents of sha256 {expected}, found {actual}")
     if other := differences(found, about):

@@ -130,8 +130,7 @@ def _record(at: Point, job: Job, seeds: range, report: Report) -> Point:
     _save(at, job, seeds, report)
     for row in lines(at, seeds, at.epoch):
         if report.out is not None:
-            with (report.out / LOG).open("a") as log:
-                log.write(json.dumps(row) + "\n")
+            checkpoint.append(report.out / LOG, json.dumps(row) + "\n")
         if report.watch is not None:
             report.watch(row)
     return at

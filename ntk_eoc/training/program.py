@@ -104,7 +104,7 @@ def _judge(kind: Kind, weights: Weights, rows: Rows) -> tuple[Array, Array]:
     pad = -n % min(n, o)
     parts = Rows(jnp.pad(rows.x, ((0, pad), (0, 0))), jnp.pad(rows.y, (0, pad), constant_values=-1))
     loss, correct = lax.map(chunk, jax.tree.map(lambda a: a.reshape(-1, min(n, o), *a.shape[1:]), parts))
-    return loss.sum(0) / n, correct.sum(0) / n
+    return loss.sum(0) / n, correct.sum(0).astype(jnp.float32) / n
 
 
 def advance(kind: Kind, state: State, rates: Rates, train: Rows, order: Array) -> Program:
