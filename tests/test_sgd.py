@@ -198,10 +198,10 @@ def _listed(value: object) -> object:
 
 
 def test_a_part_of_the_record_comes_out_again() -> None:
-    config = sgd.WidthConfig(("tanh",), (64,), 1)
-    found, kept = sgd.widths(config), record()
+    whole, part = sgd.WidthConfig(), sgd.WidthConfig(("tanh",), (64,), 1)
+    found, kept = sgd.widths(part), record()
     for name in ("path", "full", "spread", "empirical", "infinite"):
-        old = kept[f"widths_{name}"][sgd.WidthConfig().activations.index("tanh"), 0, 0]
+        old = kept[f"widths_{name}"][whole.activations.index("tanh"), whole.widths.index(64), 0]
         assert found[name].item() == pytest.approx(old, rel=1e-6), name
 
 
@@ -218,7 +218,7 @@ def test_recorded_networks_have_the_orders_of_the_kernel() -> None:
     by_batch = np.array([predicted(0.25, batch) for batch in config.batches])
     for name, x, exact in (("pace", config.paces, by_pace), ("batch", config.batches, by_batch)):
         groups = kept[f"orders_{name}_spread"]
-        order = sampling.fitted_order(np.array(x), groups)
+        order = sampling.fitted_order(np.array(x, dtype=float), groups)
         expected = np.polyfit(np.log(x), np.log(exact), 1)[0]
         assert abs(order.exponent - expected) < 6 * order.half_width / 2.36 < 0.15  # 2.36 standard errors
         mean, error = groups.mean(axis=0), groups.std(axis=0, ddof=1) / len(groups) ** 0.5
