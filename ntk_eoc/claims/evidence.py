@@ -11,6 +11,7 @@ import numpy as np
 
 from ntk_eoc.activations import NAMED, get
 from ntk_eoc.asymptotics import kink_terms, law
+from ntk_eoc.claims.evidence_finite import grad_layers
 from ntk_eoc.claims.rows import Row, on_the_edge, settled, slope
 from ntk_eoc.data import digits, unit_norm
 from ntk_eoc.depth import depth_kernels
@@ -235,4 +236,4 @@ def grad() -> list[Row]:
         found = depth_kernels(act, 0.0, [2000, 4000], sigma_b=sigma_b, sigma_w=sigma_w, q0=0.8)
         per_layer = slope(found.ntk_diagonal, np.array([2000.0, 4000.0])) / float(found.q[-1])
         rows.append(Row(f"{name}: growth of K^L(x, x) per layer over q", per_layer, 1.0, 1e-6, "printed"))
-    return rows
+    return rows + grad_layers()

@@ -32,7 +32,7 @@ def markdown(report: dict[str, Any]) -> str:
     """The report as Markdown: one heading per verdict, one item per claim, linked to its chapter.
 
     >>> from ntk_eoc.claims.verify import report, verify
-    >>> print(markdown(report(verify(["lemma1"]))).splitlines()[0])
+    >>> print(markdown(report(verify(["tab1"]))).splitlines()[0])
     **Not run yet** (1)
     """
     parts = []
@@ -51,8 +51,8 @@ def _item(claim: dict[str, Any]) -> str:
     ]
     if claim["measured"] is not None:
         numbers = f"{claim['measured']:.6g}, expected {claim['expected']:.6g} ± {claim['tolerance']:.2g}"
-        quantity, link = _plain(claim["quantity"]), f"[the chapter]({claim['chapter']}.ipynb)"
-        lines.append(f"  - *Measured:* {quantity}: {numbers}. See {link}.")
+        link = f" See [the chapter]({claim['chapter']}.ipynb)." if claim["chapter"] else ""
+        lines.append(f"  - *Measured:* {_plain(claim['quantity'])}: {numbers}.{link}")
     return "\n".join(lines)
 
 

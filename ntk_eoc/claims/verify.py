@@ -44,7 +44,7 @@ def verify(only: Iterable[str] = (), watch: Callable[[Iterable[Claim]], Iterable
 
     Raises ``ValueError`` for an unknown id, with the nearest one.
 
-    >>> [result.verdict for result in verify(["lemma1"])]
+    >>> [result.verdict for result in verify(["tab1"])]
     ['not run']
     """
     ids = [claim.id for claim in CLAIMS]
@@ -69,7 +69,7 @@ def headline(rows: Sequence[Row]) -> Row | None:
 def report(results: Sequence[Result]) -> dict[str, Any]:
     """The results as the public JSON: numbers of the headline row, and every row under ``evidence``.
 
-    >>> report(verify(["lemma1"]))["claims"][0]["verdict"]
+    >>> report(verify(["tab1"]))["claims"][0]["verdict"]
     'not run'
     """
     return {"version": __version__, "commit": commit(), "claims": [_entry(result) for result in results]}
