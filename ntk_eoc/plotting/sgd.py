@@ -69,7 +69,7 @@ def samplings(axes: Sequence[Axes] | ndarray, found: Any, names: Sequence[str], 
     for measured, look in zip(found.shift, looks, strict=True):
         axes[1].plot(found.pace, measured, **{**look, "linestyle": "none"})
     axes[1].plot(network["pace"], network["shift"], **cross)
-    axes[0].set(ylim=(2e-6, 0.5))
+    axes[0].set(ylim=(1e-5, 0.5))
     axes[1].set(ylim=(4e-4, 0.2))
     for ax, title in zip(axes, ("spread", "mean to descent"), strict=True):
         ax.set_xscale("log", base=2)
@@ -103,8 +103,8 @@ def sides(ax: Axes, found: Any, names: Sequence[str]) -> None:
             ax.semilogy(found.steps, run, color=color, linewidth=0.9, label=name if not k else None)
         ax.semilogy(found.steps, full, color=color, linestyle="--", linewidth=1.2)
     ax.plot([], [], color="0.4", linestyle="--", linewidth=1.2, label="descent")
-    ax.set(xlabel="steps", title=r"$|\theta_k - \theta^*|^2$", ylim=(1e-4, 1e3))
-    ax.legend(loc="lower right")
+    ax.set(xlabel="steps", title=r"$|\theta_k - \theta^*|^2$", ylim=(1e-4, 1e4))
+    ax.legend(loc="upper left")
 
 
 def floor(ax: Axes, units: ndarray, paces: Sequence[float], measured: Mapping[str, ndarray], theory: Any) -> None:
