@@ -1,16 +1,13 @@
-"""Two contenders, each in a process of its own that stays, timed in turns; what came out goes to results/NAME.json.
+"""Contenders timed in turns, each in a process of its own that stays; what came out goes to results/NAME.json.
 
 On a machine that does other things too, a time says little and the ratio of two times taken one after the other says
 more: each turn times a burst of calls of one and of the other, and the ratio is the median over the turns.
 """
 
 import json
-import os
 import platform
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,66 +16,27 @@ from typing import Any
 
 import numpy as np
 from common.serve import Case, serve
+from common.worker import BENCHMARKS, BURST, Worker
 
-HERE = Path(__file__).resolve().parents[1]
-COMMON, RESULTS, PEER = HERE / "common", HERE / "results", HERE / ".venv-peer" / "bin" / "python"
-TURNS, BURST = 9, 0.3  # turns of each contender, seconds of each turn (three calls at least)
+COMMON, RESULTS, PEER = BENCHMARKS / "common", BENCHMARKS / "results", BENCHMARKS / ".venv-peer" / "bin" / "python"
+TURNS = 9
 
 
 @dataclass(frozen=True)
 class Match:
-    """One line of the table: our case, the peer's (the fastest of several), what both compute, and its work."""
+    """One line of the table: our case, the peer's (the fastest of several), what both compute, and the limit.
+
+    The limit is either another case of ours, the least that has to be done, timed in our process in the same turns; or
+    the count of operations by the rate of a product of large matrices.
+    """
 
     ours: str
     peers: tuple[str, ...]
     tolerance: float  # between the two results, relative to the largest entry
+    limit: str | None = None
     flops: float | None = None
     x64: bool = False
-
-
-class Worker:
-    """A process that prepares cases and runs them when asked."""
-
-    def __init__(self, python: Path | str, script: Path | str, x64: bool = False) -> None:
-        env = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "XLA_"))}
-        env |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": str(int(x64)), "PYTHONPATH": str(HERE)}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen([str(python), str(script), "--serve"], env=env, text=True, **pipes)
-        self.script = script
-
-    def ask(self, do: str, case: str = "", **more: Any) -> dict[str, Any]:
-        """The reply to one request; ``RuntimeError`` if the process has ended, which says why on stderr."""
-        try:
-            self.process.stdin.write(json.dumps({"do": do, "case": case, **more}) + "\n")
-            self.process.stdin.flush()
-            reply = self.process.stdout.readline()
-        except BrokenPipeError:
-            reply = ""
-        if not reply:
-            raise RuntimeError(f"{self.script}: ended while asked to {do} {case}")
-        return json.loads(reply)
-
-    def prepare(self, case: str) -> tuple[float, float]:
-        """Seconds of the first call, with its compilation, and of a later one."""
-        first = self.ask("prepare", case)["first"]
-        return first, min(self.ask("run", case, times=3)["seconds"])
-
-    def burst(self, case: str, expected: float) -> list[float]:
-        """Seconds of each call in a burst of calls that take about ``expected``."""
-        return self.ask("run", case, times=int(np.clip(BURST / expected, 3, 100)))["seconds"]
-
-    def result(self, case: str) -> np.ndarray:
-        """What the case computes."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = str(Path(folder) / "result.npy")
-            self.ask("save", case, path=path)
-            return np.load(path)
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
+    script: str = "peer.py"  # the peer's
 
 
 def main(title: str, cases: Mapping[str, Case], matches: list[Match], script: str) -> None:
@@ -91,14 +49,14 @@ def main(title: str, cases: Mapping[str, Case], matches: list[Match], script: st
     measured = [row.pop("limits") for row in rows]
     limits = {kind: max(limit[kind] for limit in measured) for kind in measured[0]}
     for row in rows:
-        flops = row["flops"]
-        row["share_of_limit"] = flops and flops / row["ours_s"] / limits[row["dtype"]]
+        if row["flops"]:
+            row["share_of_limit"] = row["flops"] / row["ours_s"] / limits[row["dtype"]]
     write(name, {"title": title, "limits_flops_per_s": limits, "rows": rows}, time.perf_counter() - start)
 
 
 def contest(match: Match, script: str) -> dict[str, Any]:
     """One line: medians over the turns, the ratio with its range, first calls, and how far the results differ."""
-    ours, peer = Worker(sys.executable, script, match.x64), Worker(PEER, COMMON / "peer.py", match.x64)
+    ours, peer = Worker(sys.executable, script, match.x64), Worker(PEER, COMMON / match.script, match.x64)
     machine = Worker(sys.executable, COMMON / "machine.py", x64=True)
     first, usual = ours.prepare(match.ours)
     peers = {case: peer.prepare(case) for case in match.peers}
@@ -107,26 +65,19 @@ def contest(match: Match, script: str) -> dict[str, Any]:
     difference = float(np.abs(expected[0] - expected[1]).max() / np.abs(expected[1]).max())
     if not difference < match.tolerance:
         raise RuntimeError(f"{match.ours}: expected the peer's result to {match.tolerance:g}, got {difference:.2g}")
-    products = {kind: list(machine.prepare(kind)) for kind in ("float32", "float64")}
-    turns: dict[str, list[float]] = {"ours": [], "peer": []}
-    fastest = {"ours": float("inf"), "peer": float("inf")}
-    for turn in range(TURNS):
-        pair = [("ours", ours, match.ours, usual), ("peer", peer, best, peers[best][1])]
-        for key, worker, case, about in pair if turn % 2 else reversed(pair):
-            burst = worker.burst(case, about)
-            turns[key].append(statistics.median(burst))
-            fastest[key] = min(fastest[key], *burst)
-        for kind in products:
-            products[kind] += machine.ask("run", kind, times=3)["seconds"]
-    ratios = [theirs / own for theirs, own in zip(turns["peer"], turns["ours"], strict=True)]
+    sides = {"ours": (ours, match.ours, usual), "peer": (peer, best, peers[best][1])}
+    if match.limit:
+        sides["limit"] = (ours, match.limit, ours.prepare(match.limit)[1])
+    turns, products = take_turns(sides, machine)
+    times = {side: [statistics.median(burst) for burst in turns[side]] for side in sides}
+    ratios = over(times["peer"], times["ours"])
     row = {
         "work": match.ours,
         "dtype": "float64" if match.x64 else "float32",
-        "ours_s": statistics.median(turns["ours"]),
-        "peer_s": statistics.median(turns["peer"]),
+        **{f"{side}_s": statistics.median(times[side]) for side in sides},
         "ratio": statistics.median(ratios),
         "ratio_range": [min(ratios), max(ratios)],
-        "fastest_s": fastest,
+        "fastest_s": {side: min(map(min, turns[side])) for side in sides},
         "first_call_s": {"ours": first, "peer": peers[best][0]},
         "peer_method": best.partition(": ")[2],
         "peer_other_methods_s": {case.partition(": ")[2]: peers[case][1] for case in peers if case != best},
@@ -135,10 +86,34 @@ def contest(match: Match, script: str) -> dict[str, Any]:
         "limits": {kind: 2 * 1024**3 / min(seconds) for kind, seconds in products.items()},
         "versions": {"ours": ours.ask("versions"), "peer": peer.ask("versions")},
     }
+    if match.limit:
+        row |= {"limit": match.limit, "share_of_limit": statistics.median(over(times["limit"], times["ours"]))}
     for worker in (ours, peer, machine):
         worker.close()
-    print(f"  {row['work']}: {row['ours_s']:.3g} s, peer {row['peer_s']:.3g} s, {row['ratio']:.2f} times as fast")
+    share = f", {row['share_of_limit']:.0%} of the limit" if match.limit else ""
+    print(
+        f"  {row['work']}: {row['ours_s']:.3g} s, peer {row['peer_s']:.3g} s, {row['ratio']:.2f} times as fast{share}"
+    )
     return row
+
+
+def take_turns(sides: dict[str, Any], machine: Worker) -> tuple[dict[str, list[list[float]]], dict[str, list[float]]]:
+    """Seconds of the calls in each turn of each side, and those of products of large matrices meanwhile."""
+    turns: dict[str, list[list[float]]] = {side: [] for side in sides}
+    products: dict[str, list[float]] = {kind: list(machine.prepare(kind)) for kind in ("float32", "float64")}
+    for turn in range(TURNS):
+        order = list(sides)
+        for side in order[turn % len(order) :] + order[: turn % len(order)]:
+            worker, case, about = sides[side]
+            turns[side].append(worker.burst(case, about))
+        for kind in products:
+            products[kind] += machine.ask("run", kind, times=3)["seconds"]
+    return turns, products
+
+
+def over(numerators: list[float], denominators: list[float]) -> list[float]:
+    """Ratios, turn by turn."""
+    return [a / b for a, b in zip(numerators, denominators, strict=True)]
 
 
 def write(name: str, found: dict[str, Any], seconds: float) -> None:
