@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy import ndarray
 
-from ntk_eoc.plotting.style import line, look, palette, points, ramp
+from ntk_eoc.plotting.style import direct_label, look, palette, points, ramp
 
 Axis = Sequence[Axes] | np.ndarray
 FACES = ("full", "none", "left")  # of markers, for the depths of one activation
@@ -46,6 +46,7 @@ def layers(ax: Axes, runs: Sequence[Any]) -> None:
         ax.semilogy(depth, run.infinite, color=color, linestyle=stroke, label=f"{run.phase}, {run.sigma_w:.2f}")
         bars = np.maximum([mean - low, high - mean], 0.0)
         ax.errorbar(depth, mean, bars, color=color, marker=mark, linestyle="none", linewidth=1)
+    ax.set_xticks([1, *range(5, len(depth) + 1, 5)])
     ax.set(xlabel="layer $l$", title="part of layer $l$ over that of layer $L$")
     ax.legend(title=r"phase, $\sigma_w$", loc="lower right")
 
@@ -61,9 +62,12 @@ def ratio(axes: Axis, found: Any, law: Callable[[int, int], float]) -> None:
         axes[1].errorbar(share, 1 + off[:, 0], 2 * off[:, 1], **points(name))
     expected = [law(int(depth), int(width)) for depth, width in cells]
     axes[0].plot(share, expected, color="black", marker="x", linestyle="none", zorder=4, label="law for ReLU")
-    axes[0].set(xscale="log", yscale="log", xlabel="depth/width", title="spread of $K_n(x,x)$")
     axes[1].axhline(1.0, color="black", linewidth=1, linestyle=":")
-    axes[1].set(xscale="log", xlabel="depth/width", title="mean over $K$, off the diagonal")
+    for ax, title in zip(axes, ("spread of $K_n(x,x)$", "mean over $K$, off the diagonal"), strict=True):
+        ax.set(xscale="log", xlabel="depth/width", title=title)
+        ax.set_xticks(np.unique(share), [f"1/{round(1 / s)}" for s in np.unique(share)])
+        ax.set_xticks([], minor=True)
+    axes[0].set_yscale("log")
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, columnspacing=1)
 
 
@@ -74,7 +78,9 @@ def drift(axes: Axis, found: Any, activation: str, depth: int = 2) -> None:
     chosen = [(width, column) for column, (layers, width) in enumerate(grid.sizes) if layers == depth]
     row = grid.activations.index(activation)
     for (width, column), color, mark in zip(chosen, ramp(len(chosen)), ("o", "s", "^", "D", "v"), strict=False):
-        axes[0].loglog(grid.steps, moved[row, column].mean(axis=-1), color=color, marker=mark, label=f"$n={width}$")
+        values = moved[row, column].mean(axis=-1)
+        axes[0].loglog(grid.steps, values, color=color, marker=mark)
+        direct_label(axes[0], grid.steps[-1], values[-1], str(width), color)
     n = np.array([width for width, _ in chosen], dtype=float)
     columns = [column for _, column in chosen]
     for name, part in zip(grid.activations, moved, strict=True):
@@ -84,22 +90,24 @@ def drift(axes: Axis, found: Any, activation: str, depth: int = 2) -> None:
     top = moved[:, columns[0], -1].mean(axis=-1).max()
     for power, stroke in ((-0.5, ":"), (-1.0, "--")):
         axes[1].plot(n, 1.4 * top * (n / n[0]) ** power, color="black", linewidth=1, linestyle=stroke)
+    axes[0].set_xlim(right=12 * grid.steps[-1])  # room for the widths
     axes[0].set(xlabel="step", title=f"{look(activation).label}: " + r"$\|K_t-K_0\|/\|K_0\|$")
     axes[1].set(xscale="log", yscale="log", xlabel="width $n$", title=f"after {grid.steps[-1]} steps")
     axes[1].set_xticks(n, [str(int(width)) for width in n])
     axes[1].set_xticks([], minor=True)
-    for ax in axes:
-        ax.legend(loc="lower left", handletextpad=0.2)
+    axes[1].legend(loc="lower left", handletextpad=0.2)
 
 
 def slopes(ax: Axes, widths: Sequence[int], found: Any) -> None:
     """Spread over the mean of the whole of two parts of K_n(x, x) of PReLU networks, against width."""
-    for part, name, label in ((found.weights, "leaky_relu", "all weights"), (found.slopes, "prelu", "learned slopes")):
-        look_of = {**line(name), "marker": look(name).marker, "label": label}
-        ax.loglog(widths, part.std(axis=1, ddof=1), **look_of)
+    rows = zip(("all weights", "learned slopes"), found, palette(2), ("o-", "s--"), strict=True)
+    for label, part, color, stroke in rows:
+        ax.loglog(widths, part.std(axis=1, ddof=1), stroke, color=color, label=label)
     n = np.asarray(widths, dtype=float)
     ax.loglog(n, found.weights[0].std(ddof=1) * (n / n[0]) ** -0.5, color="black", linewidth=1, linestyle=":")
     ax.set_xticks(n, [str(width) for width in widths])
     ax.set_xticks([], minor=True)
+    ax.set_yticks([0.1, 0.2, 0.5], ["0.1", "0.2", "0.5"])
+    ax.set_yticks([], minor=True)
     ax.set(xlabel="width $n$", title="standard deviation over the mean of $K_n(x,x)$")
     ax.legend(loc="lower left")
