@@ -101,4 +101,4 @@ def single(axes: Sequence[Axes] | ndarray, runs: Sequence[Any], titles: Sequence
         ax.semilogx(run.depth, run.one, color=style.palette(1)[0], marker="o", linestyle="--", label="one network")
         ax.set(xlabel="depth $L$", title=title, ylim=(0, 1.02))
     axes[0].set_ylabel("right in the test")
-    axes[0].legend(loc="lower left")
+    axes[len(axes) // 2].legend(loc="lower left")
