@@ -30,6 +30,7 @@ CLAIMS = (
         "The NTK is the sum over layers of inner products of gradients, in dense and residual networks and in"
         " either parameterisation.",
         HOLDS,
+        "finite_ntk",
     ),
     Claim(
         "eq6",
@@ -39,6 +40,7 @@ CLAIMS = (
         "deterministic kernel, and training moves it at most as much. Its spread is governed by depth/width, "
         "so depth has to stay small beside width; learned slopes (PReLU) add a part that stays random.",
         CONDITIONS,
+        "finite_ntk",
     ),
     Claim(
         "eq8",
@@ -47,6 +49,7 @@ CLAIMS = (
         "With squared loss the outputs of a wide network on the training set relax like exp(-K t/N), up to "
         "the order of n^(-1/2) with the limiting kernel and 1/n with the network's own.",
         HOLDS,
+        "linear_training",
     ),
     Claim(
         "eq9",
@@ -55,6 +58,7 @@ CLAIMS = (
         "Predictions elsewhere follow from K(x, X) K(X, X)^-1 and the same exponential, with the same orders "
         "in the width.",
         HOLDS,
+        "linear_training",
     ),
     Claim(
         "gd",
@@ -63,6 +67,7 @@ CLAIMS = (
         "Gradient descent follows the gradient flow with error O(eta), with a constant in closed form, for "
         "eta below 2N/lambda_max.",
         HOLDS,
+        "linear_training",
     ),
     Claim(
         "lemma1",
@@ -72,15 +77,18 @@ CLAIMS = (
         "the projection of f_0(X) - Y on its null space remains, and targets for which that is zero are "
         "reached all the same.",
         CONDITIONS,
+        "linear_training",
     ),
     Claim(
         "gen",
         "Sec. 3.1",
         "With a kernel that is constant off the diagonal, what is learned does not depend on x.",
         "A kernel that is constant off the diagonal learns the same for every new input. Deep kernels come "
-        "close to one at the rate of their phase; in the ordered phase the conclusion is about finite "
-        "training time, which has to grow like chi^-L.",
+        "close to one at the rate of their phase. In the ordered phase the conclusion is about finite training "
+        "time, which has to grow like chi^-L (chi^(-L/2) with a kink); in the chaotic phase it holds for the "
+        "squared error at any time.",
         CONDITIONS,
+        "flat_kernel",
     ),
     Claim(
         "prop1",
@@ -189,6 +197,7 @@ CLAIMS = (
         "from it by the order of sqrt(eta/B), they end where it ends if the data can be interpolated, and the"
         " rate has to stay below a smaller bound.",
         CONDITIONS,
+        "sgd",
     ),
 )
 
