@@ -1,0 +1,178 @@
+/** The page: what the reader does becomes a state, the state becomes numbers, sentences and charts. */
+(function (ntkEoc) {
+  "use strict";
+
+  const { state: states, tables, meanfield, charts, shade, text } = ntkEoc;
+  const root = document.getElementById("explorer");
+  const find = (name) => root.querySelector(`[data-is="${name}"]`);
+  const select = root.querySelector("select");
+  const names = Array.from(select.options, (option) => option.value);
+  const NUMBERS = ["sigma_w", "sigma_b", "depth", "cosine"];
+
+  let state = { ...states.DEFAULTS };
+  let act = null;
+  let shading = null;
+  let frame = null;
+
+  /** Take on a state: load its activation, bring it into range, draw. Notes say what had to be changed. */
+  async function become(wanted, notes = []) {
+    try {
+      act = await tables.load(wanted.activation);
+    } catch (error) {
+      return giveUp(error);
+    }
+    const settled = states.settle(wanted, act.sigmaWMax);
+    state = settled.state;
+    notes = [...notes, ...settled.notes];
+    const point = meanfield.edgePoint(act, state.sigma_b);
+    if (state.edge && !point) {
+      state.edge = false;
+      notes.push(`${label()} has no Edge of Chaos at σ_b = ${states.shown(state.sigma_b)}.`);
+    }
+    if (state.edge) state.sigma_w = point.sigmaW;
+    if (shading?.act !== act) shading = { act, values: shade.logChi(act) };
+    draw(point, notes);
+    remember();
+  }
+
+  const label = () => select.selectedOptions[0].textContent;
+
+  function draw(point, notes) {
+    performance.clearMeasures("explorer");
+    const start = performance.now();
+    showControls(point);
+    const result = ntkEoc.verdict.explore(act, state);
+    const [sentence, reason] = ntkEoc.verdict.verdict(result);
+    root.dataset.phase = result.place.phase;
+    find("verdict").textContent = sentence;
+    find("reason").textContent = reason;
+    find("note").textContent = notes.join(" ");
+    showNumbers(result);
+    const made = {
+      variance: charts.variance(result),
+      correlation: charts.correlations(result),
+      diagram: charts.diagram(result, shadePicture()),
+      kernel: charts.kernel(result),
+    };
+    for (const [name, chart] of Object.entries(made)) {
+      const svg = find(name);
+      svg.innerHTML = chart.svg;
+      svg.setAttribute("aria-label", chart.text);
+    }
+    frame = made.diagram.frame;
+    ntkEoc.now = { state, result };
+    performance.measure("explorer", { start });
+  }
+
+  function showControls(point) {
+    select.value = state.activation;
+    find("formula").textContent = `φ(x) = ${act.formula}`;
+    const limits = states.limits(act.sigmaWMax);
+    for (const name of NUMBERS) {
+      const [slider, box] = [find(`${name}-slider`), find(`${name}-box`)];
+      const { least, largest } = limits[name];
+      if (name === "depth") {
+        slider.value = Math.log10(state.depth);
+        slider.setAttribute("aria-valuetext", text.layers(state.depth));
+      } else {
+        [slider.min, slider.max] = [least, largest];
+        slider.value = state[name];
+        slider.setAttribute("aria-valuetext", states.shown(state[name]));
+      }
+      [box.min, box.max] = [least, largest];
+      if (document.activeElement !== box || Number(box.value) !== state[name]) box.value = states.shown(state[name]);
+    }
+    const button = find("edge");
+    button.disabled = !point;
+    button.setAttribute("aria-pressed", String(state.edge));
+    find("edge-says").textContent = point
+      ? `At this σ_b the edge lies at σ_w = ${states.shown(point.sigmaW)}.`
+      : `${label()} has no edge at this σ_b.`;
+  }
+
+  function showNumbers({ place, layers, at, law }) {
+    const shown = {
+      q: place.logQ === Infinity ? "∞" : text.exponential(place.logQ),
+      chi: text.number(place.chi),
+      c: place.logQ === Infinity ? "→ 1" : text.number(1 - place.deltaStar),
+      xi: place.xi === Infinity ? "∞" : `${text.number(place.xi)} layers`,
+      qL: text.exponential(at.logQ),
+      cL: text.correlation(at.delta),
+      ntk: at.kappa < 0 ? `−${text.exponential(at.logQ + Math.log(-at.kappa))}` : text.exponential(at.logQ + Math.log(at.kappa)),
+      perLayer: text.number(at.perLayer),
+      share: text.number(at.share),
+      law: law ? law.text : "–",
+    };
+    for (const [name, value] of Object.entries(shown)) find(`number-${name}`).textContent = value;
+  }
+
+  function shadePicture() {
+    const style = getComputedStyle(root);
+    const colour = (name) => style.getPropertyValue(name).split(",").map(Number);
+    return shade.picture(shading.values, colour("--ordered-rgb"), colour("--chaotic-rgb"));
+  }
+
+  /** Without a table there is the static picture, and a word why. */
+  function giveUp(error) {
+    document.documentElement.classList.remove("explorer-on");
+    document.getElementById("explorer-trouble").textContent =
+      `The explorer cannot run here (${error.message}). This is what it looks like.`;
+  }
+
+  let later = 0;
+
+  /** The address follows the state, but not at every step of a slider: browsers allow only so many changes. */
+  function remember() {
+    clearTimeout(later);
+    later = setTimeout(() => history.replaceState(null, "", states.format(state)), 250);
+  }
+
+  function recall() {
+    if (location.hash === states.format(state)) return;
+    const { state: wanted, notes } = states.parse(location.hash, names);
+    become(wanted, notes);
+  }
+
+  function listen() {
+    select.addEventListener("change", () => become({ ...state, activation: select.value }));
+    for (const name of NUMBERS) {
+      const unlock = name === "sigma_w" ? { edge: false } : {};
+      const slider = find(`${name}-slider`);
+      slider.addEventListener("input", () => {
+        const value = Number(slider.value);
+        become({ ...state, ...unlock, [name]: name === "depth" ? Math.round(10 ** value) : value });
+      });
+      const box = find(`${name}-box`);
+      box.addEventListener("change", () => {
+        if (box.value === "") return become(state, [`${box.labels[0].textContent} expects a number.`]);
+        become({ ...state, ...unlock, [name]: Number(box.value) });
+      });
+    }
+    find("edge").addEventListener("click", () => become({ ...state, edge: !state.edge }));
+    find("reset").addEventListener("click", () => become({ ...states.DEFAULTS }));
+    find("diagram").addEventListener("click", goTo);
+    find("diagram").addEventListener("pointermove", (event) => {
+      if (event.buttons === 1 && event.pointerType === "mouse") goTo(event);
+    });
+    window.addEventListener("hashchange", recall);
+    new MutationObserver(() => act && draw(meanfield.edgePoint(act, state.sigma_b), [])).observe(
+      document.documentElement,
+      { attributeFilter: ["data-theme"] },
+    );
+  }
+
+  /** The network under the pointer in the phase diagram. */
+  function goTo(event) {
+    const svg = find("diagram");
+    const spot = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    const { x, y, width, height } = frame.box;
+    const share = (value) => Math.min(Math.max(value, 0), 1);
+    const sigma_b = Number((share((spot.x - x) / width) * act.sigmaBMax).toFixed(2));
+    const sigma_w = Math.max(0.1, Number((share(1 - (spot.y - y) / height) * act.sigmaWMax).toFixed(2)));
+    become({ ...state, sigma_b, sigma_w, edge: false });
+  }
+
+  listen();
+  const { state: wanted, notes } = states.parse(location.hash, names);
+  become(wanted, notes);
+})(globalThis.ntkEoc);
