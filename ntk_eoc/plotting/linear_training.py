@@ -21,11 +21,12 @@ def paths(axes: Axis, followed: Any, steps: Any, y: Sequence[Any], images: Seque
         network, limit, own = (np.asarray(part[side]) for part in followed)
         for image, color, mark in zip(images, palette(len(images)), MARKS, strict=False):
             at = (slice(None), image, int(np.argmax(targets[image])))
-            ax.semilogx(t, limit[at], color=color)
-            ax.semilogx(t, own[at], color=color, linestyle=":")
-            ax.semilogx(t, network[at], color=color, marker=mark, linestyle="none", markersize=4)
+            ax.plot(t, limit[at], color=color)
+            ax.plot(t, own[at], color=color, linestyle=":")
+            ax.plot(t, network[at], color=color, marker=mark, linestyle="none", markersize=4)
         ax.axhline(0.9, color="0.6", linewidth=1)
         ax.set(title=f"{title}, {('training', 'test')[side]}", ylim=(-1.4, 1.7))
+        _from_step_0(ax, t[-1])
 
 
 def widths(ax: Axes, found: Any, live: Any, activation: str, powers: tuple[float, float]) -> None:
@@ -87,7 +88,7 @@ def bound(ax: Axes, found: Any, last: int = 24) -> None:
     for share, linear, network, color, stroke, mark in rows:
         ax.semilogy(found.steps, linear, color=color, linestyle=stroke, label=f"{share:g}")
         ax.semilogy(found.steps[::3], network[::3], color=color, marker=mark, linestyle="none", markersize=4)
-    ax.set(xlabel="step", title="part along the top eigenvector", xlim=(0, last), ylim=(1e-3, 1e3))
+    ax.set(xlabel="step", title="part along the top eigenvector", xlim=(0, last), ylim=(1e-3, 1e5))
     ax.legend(loc="upper left", ncols=2, columnspacing=0.8, handletextpad=0.4)
 
 
@@ -95,10 +96,11 @@ def lemma(ax: Axes, runs: Sequence[Any], moments: Any, title: str) -> None:
     """Norm of f - Y against steps for targets with and without a part that cannot be learned, and that part."""
     names = ("any targets", "reachable")
     for run, color, mark, name in zip(runs, palette(2), MARKS, names, strict=False):
-        ax.loglog(moments, run.formula, color=color, label=name)
-        ax.loglog(moments, run.network, color=color, marker=mark, linestyle="none")
+        ax.semilogy(moments, run.formula, color=color, label=name)
+        ax.semilogy(moments, run.network, color=color, marker=mark, linestyle="none")
     ax.axhline(runs[0].floor, color="black", linewidth=1, linestyle=":")
     ax.set(xlabel="step", title=title, ylim=(1e-5, 3))
+    _from_step_0(ax, moments[-1])
 
 
 def scales(ax: Axes, found: Sequence[Any], names: Sequence[str]) -> None:
@@ -119,3 +121,9 @@ def losses(ax: Axes, ordered: Any, edge: Any, depths: Sequence[int], moments: An
         ax.semilogx(moments, other, color=color, linestyle="--")
     ax.set(xlabel="step", title="loss: ordered —, edge - -", ylim=(0, 1.02))
     ax.legend(loc="upper right")
+
+
+def _from_step_0(ax: Axes, last: Any) -> None:
+    """A logarithmic axis of steps that has room for step 0, where a network is as it was initialised."""
+    ax.set_xscale("symlog", linthresh=1, linscale=0.5)
+    ax.set_xlim(-0.15, 1.4 * last)
