@@ -232,7 +232,7 @@ def test_figures_show_the_arrays() -> None:
     sample = test.outputs[:, 0, :, 0]
     drawing.cloud(axes[1, 0], sample, (sample.mean(axis=1), sample.std(axis=1)), SMALL.steps)
     np.testing.assert_array_equal(axes[1, 0].lines[0].get_ydata(), sample[:, 0])
-    errors = linear_steps.step_errors(SMALL, 8, steps=(4, 8))
+    errors = linear_steps.step_errors(SMALL, 8, steps=(8, 16))
     drawing.steps(axes[1, 1], errors)
     np.testing.assert_array_equal(axes[1, 1].lines[2].get_ydata(), errors.network)
     drawing.bound(axes[1, 2], linear_steps.around_the_bound(SMALL, 8, (0.9, 1.1), steps=4))

@@ -47,7 +47,7 @@ CLAIMS = (
         "Eq. 7, 8",
         "Outputs on the training set relax linearly, by exp(-K t/N).",
         "With squared loss the outputs of a wide network on the training set relax like exp(-K t/N), up to "
-        "the order of n^(-1/2) with the limiting kernel and 1/n with the network's own.",
+        "the order of n^(-1/2) with the limiting kernel and, for smooth activations, 1/n with the network's own.",
         HOLDS,
         "linear_training",
     ),
