@@ -22,6 +22,17 @@ RECORD = "row.npz"
 Line = dict[str, Any]
 
 
+def live(plan: Plan) -> dict[str, np.ndarray]:
+    """Test accuracy (S, E + 1) of every row of a plan of one size, trained here and now and kept nowhere.
+
+    >>> from ntk_eoc.experiments.plans import plan
+    >>> live(plan("fig2", False, rows=["relu"], width=8, depth=3, epochs=1, seeds=1))["relu"].shape
+    (1, 2)
+    """
+    split = data.load(plan.dataset)
+    return {job.row: train(job.config, split).curves.test_accuracy for job in jobs(plan)}
+
+
 class Finished(NamedTuple):
     """A job that is done: ``curves`` with as many seeds and epochs as it asks for, ``diverged`` (S, 2), its record."""
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
@@ -104,7 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Record the table in the folder ``--out``."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--out", required=True, help="folder for trained_choices.npz and trained_choices.json")
-    print(record(parser.parse_args(arguments).out, ChoicesConfig()))
+    options = parser.parse_args(arguments)
+    jax.config.update("jax_enable_x64", True)  # for the Edge of Chaos; networks are trained in float32
+    print(record(options.out, ChoicesConfig()))
 
 
 if __name__ == "__main__":
