@@ -1,0 +1,140 @@
+"""The built site in a real browser: every page of the contents opens cleanly, is readable and accessible.
+
+Debian's chromium is used, or the one that CHROMIUM names; without a browser all of this is skipped.
+"""
+
+import functools
+import gzip
+import http.server
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from built_site import site, table_of_contents
+from playwright.sync_api import Browser, Page, Response, sync_playwright
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+PAGES = [*table_of_contents(), "search", "genindex"]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+BUDGET = 1_500_000  # bytes on the wire
+COMPRESSED = (".html", ".css", ".js", ".svg", ".json")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium")
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves files as public hosts do, text compressed, and says nothing."""
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if path.suffix not in COMPRESSED or not path.is_file():
+            return super().do_GET()
+        body = gzip.compress(path.read_bytes(), mtime=0)
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", self.guess_type(path))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Where the site is served."""
+    handler = functools.partial(Handler, directory=str(site()))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield running
+        running.close()
+
+
+class Visit(NamedTuple):
+    """An open page: what went wrong while it loaded, and how many bytes came over the wire."""
+
+    page: Page
+    complaints: list[str]
+    received: dict[str, int]
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def visit(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """Each page is opened once, with nothing in the cache, and is ready when its formulas are."""
+    context = browser.new_context(viewport=DESKTOP, color_scheme="light", reduced_motion="reduce")
+    complaints, received = [], {}
+
+    def complain(condition: object, text: str) -> None:
+        if condition:
+            complaints.append(text)
+
+    def note(answer: Response) -> None:
+        complain(not answer.ok, f"{answer.status}: {answer.url}")
+        received[answer.url] = int(answer.headers.get("content-length", 0))
+
+    context.on("console", lambda message: complain(message.type == "error", message.text))
+    context.on("weberror", lambda error: complain(True, str(error.error)))
+    context.on("request", lambda asked: complain(not asked.url.startswith((address, "data:")), asked.url))
+    context.on("requestfailed", lambda asked: complain(True, f"failed: {asked.url}"))
+    context.on("response", note)
+    page = context.new_page()
+    page.goto(f"{address}/{request.param}.html", wait_until="networkidle")
+    page.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise }")
+    # Copies: what the tests do to the page is not the page's fault.
+    yield Visit(page, list(complaints), dict(received))
+    context.close()
+
+
+def test_page_opens_cleanly(visit: Visit) -> None:
+    assert visit.complaints == []
+
+
+def test_page_is_light(visit: Visit) -> None:
+    assert 0 < sum(visit.received.values()) < BUDGET
+
+
+def test_formulas_are_set(visit: Visit) -> None:
+    unset = "[...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).length"
+    assert visit.page.evaluate(unset) == 0
+    assert visit.page.locator("mjx-merror, [data-mjx-error]").all_inner_texts() == []
+
+
+def test_images_are_described_and_sized(visit: Visit) -> None:
+    for image in visit.page.locator("main img").all():
+        source, alt = image.get_attribute("src") or "", (image.get_attribute("alt") or "").strip()
+        assert len(alt.split()) >= 5 and Path(source).name not in alt, f"{source}: {alt!r}"
+        assert image.get_attribute("width") and image.get_attribute("height"), f"{source} has no size: the page jumps"
+        assert image.evaluate("image => image.naturalWidth") > 0, f"{source} is no picture"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_is_accessible(visit: Visit, scheme: Literal["light", "dark"]) -> None:
+    visit.page.emulate_media(color_scheme=scheme)
+    visit.page.wait_for_function(f"document.documentElement.dataset.theme == '{scheme}'")
+    found = Axe().run(visit.page).response["violations"]
+    serious = [violation for violation in found if violation["impact"] in ("serious", "critical")]
+    assert [(entry["id"], [node["html"][:200] for node in entry["nodes"]][:5]) for entry in serious] == []
+
+
+def test_phone_scrolls_one_way(visit: Visit) -> None:
+    visit.page.set_viewport_size(PHONE)
+    beyond = "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
+    wide = visit.page.evaluate(f"{beyond}.slice(0, 8).map(e => e.outerHTML.slice(0, 150))")
+    width = visit.page.evaluate("document.documentElement.scrollWidth")
+    visit.page.set_viewport_size(DESKTOP)
+    assert width <= PHONE["width"], wide
