@@ -63,7 +63,7 @@ def _publish(item: str, plan: Plan, out: Path, config: Mapping[str, Any]) -> Ans
     by_size = trained.by_size(plan, out)
     rows = {str(trained.folder(Path(), one.job)): one.about for found in by_size.values() for one in found}
     seconds = sum(about["seconds"] for about in rows.values())
-    about = _about(plans.command(item, plan, out), {**config, **asdict(plan)}, seconds, plan.dataset)
+    about = _about(plans.command(item, plan, Path(out.name)), {**config, **asdict(plan)}, seconds, plan.dataset)
     files = {f"{item}_{plan.dataset}_{at.width}x{at.depth}.npz": trained.arrays(found) for at, found in by_size.items()}
     return _save(out, files, {**about, "rows": rows})
 

@@ -96,7 +96,8 @@ def run(item: str, plan: Plan, out: Path) -> Iterator[Finished]:
             place, begun = folder(out, job), time.perf_counter()
             claim(place, asdict(job.config))
             result = train(job.config, split, out=place, resume=bool(checkpoint.groups(place)))
-            _record(place, result, command(item, plan, out, job), time.perf_counter() - begun)
+            how = command(item, plan, Path(out.name), job)  # a record is published: not where this machine keeps it
+            _record(place, result, how, time.perf_counter() - begun)
             done = finished(out, job)
             assert done is not None
         yield done
