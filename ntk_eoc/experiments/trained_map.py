@@ -68,9 +68,9 @@ def record(out: str | Path, config: MapConfig) -> Path:
 def load(path: str | Path) -> tuple[MapConfig, Float64[ndarray, "A W D S"]]:
     """A recorded map with its configuration; ``ValueError`` if the file is not what was recorded."""
     arrays, about = records.load(path)
-    fields: dict[str, Any] = {name: about["config"][name] for name in MapConfig.__dataclass_fields__}
-    config = MapConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
-    return config, arrays["accuracy"]
+    fields = {name: about["config"][name] for name in MapConfig.__dataclass_fields__}
+    config: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    return MapConfig(**config), arrays["accuracy"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
