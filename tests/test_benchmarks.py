@@ -2,12 +2,17 @@
 
 import ast
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from ntk_eoc.training import Config, Model, Network, Sgd, program, step
 
 ROOT = Path(__file__).parents[1]
 ROW = {"work": "a kernel", "ours_s": 0.002, "peer_s": 3.0, "ratio": 1500.0}
@@ -85,3 +90,16 @@ def test_the_work_of_the_empirical_kernel_is_counted(contest: ModuleType) -> Non
     forwards, backwards = n * d * m + n * m * m + n * m, n * m + n * m * m
     overlaps = n * n * (d + m + m) + n * n * (m + m + 1)  # of the inputs h and of the gradients, layer by layer
     assert empirical.flops(3) == 2 * (forwards + backwards + overlaps)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_training_step_copies_no_stack_of_weights(momentum: float) -> None:
+    """One copy of a stack of weights or velocities takes longer than many layers."""
+    config = Config(Model("tanh", Network(32, 30, 0.2, 1.3)), Sgd(0.1, 1, momentum=momentum))
+    weights = program.start(config, range(2), 16, 4)
+    state = step.State(weights, jax.tree.map(jnp.zeros_like, weights) if momentum else None, program.blank(2))
+    rows = program.Rows(jnp.zeros((64, 16), jnp.float32), jnp.zeros(64, jnp.int32))
+    rates, order = program.rates(config, 16, 4), jnp.zeros((1, 2, 64), jnp.int32)
+    text = program.advance(step.kind("tanh", False), state, rates, rows, order).run.as_text()
+    assert len(re.findall(r"f32\[28,2,32,32\]\S* (dynamic-update-slice|fusion)\(", text)) >= (2 if momentum else 1)
+    assert not re.findall(r"f32\[28,2,32,32\]\S* copy\(", text)

@@ -96,7 +96,7 @@ def _advance(kind: Kind, state: State, rates: Rates, train: Rows, order: Array, 
 @partial(jax.jit, static_argnames="kind")
 def _judge(kind: Kind, weights: Weights, rows: Rows) -> tuple[Array, Array]:
     def chunk(part: Rows) -> tuple[Array, Array]:
-        z = forward(kind, weights, jnp.broadcast_to(part.x, (weights.slopes.shape[1], *part.x.shape)), keep=False)[0]
+        z = forward(kind, weights, jnp.broadcast_to(part.x, (weights.slopes.shape[1], *part.x.shape)))
         loss, _, correct = head(z, jnp.broadcast_to(part.y, z.shape[:2]))
         return loss.sum(-1), correct.sum(-1)
 

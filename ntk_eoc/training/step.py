@@ -2,8 +2,8 @@
 
 Arrays carry a seed axis S, so that several networks train as one; every loop is outside it. Everything is float32
 also when JAX is set to 64 bits. The backward pass is written out rather than differentiated, because the weights of a
-layer can then be replaced as soon as its gradient is known: no stack of gradients exists, the only intermediate
-that grows with depth is one pre-activation per layer, and the program has one size at every depth.
+few layers can then be replaced as soon as their gradients are known: no stack of gradients exists, the only
+intermediate that grows with depth is one pre-activation per layer, and the program has one size at every depth.
 """
 
 from functools import lru_cache
@@ -16,6 +16,10 @@ from jaxtyping import Float32, Int32
 
 from ntk_eoc.activations import Function, PReLU, get
 from ntk_eoc.networks import Dense
+
+BLOCK = (
+    4  # layers whose gradients come from one batched product, which XLA spreads over the cores; one alone it does not
+)
 
 
 class Weights(NamedTuple):
@@ -82,56 +86,67 @@ def dense(layer: Dense, h: Array) -> Array:
     return h @ layer.weight + layer.bias[:, None]
 
 
-def forward(kind: Kind, w: Weights, x: Array, *, keep: bool) -> tuple[Array, Array, Array | None]:
-    """Logits (S, B, o), and the pre-activations of the last hidden layer, (S, B, n), and those before, (H, S, B, n).
+def forward(kind: Kind, w: Weights, x: Float32[Array, "S B d"]) -> Float32[Array, "S B o"]:
+    """The logits."""
+    y, _ = lax.scan(lambda y, here: (_up(kind, *here, y), None), dense(w.first, x), (w.hidden, w.slopes[:-1]))
+    return _logits(kind, w, y)
 
-    The last of them, which only a backward pass needs, are None unless ``keep``.
-    """
 
-    def up(y: Array, layer: tuple[Dense, Array]) -> tuple[Array, Array | None]:
-        z = dense(layer[0], _phi(kind, y, layer[1]))
-        return (y + z if kind.residual else z), y if keep else None
+def _climb(kind: Kind, w: Weights, x: Array) -> Float32[Array, "H1 S B n"]:
+    """The pre-activations of every layer but the last, which a backward pass needs."""
 
-    y, below = lax.scan(up, dense(w.first, x), (w.hidden, w.slopes[:-1]))
-    z = dense(w.last, _phi(kind, y, w.slopes[-1]))
-    return (y[..., : z.shape[-1]] + z if kind.residual else z), y, below
+    def up(rows: Array, here: tuple[Dense, Array, Array]) -> tuple[Array, None]:
+        layer, slope, i = here
+        return lax.dynamic_update_index_in_dim(rows, _up(kind, layer, slope, _at(rows, i)), i + 1, 0), None
+
+    y, hidden = dense(w.first, x), len(w.hidden.weight)
+    rows = jnp.zeros((hidden + 1, *y.shape), y.dtype).at[0].set(y)
+    return lax.scan(up, rows, (w.hidden, w.slopes[:-1], jnp.arange(hidden)))[0]
 
 
 def sgd_step(kind: Kind, rates: Rates, state: State, x: Float32[Array, "S B d"], label: Int32[Array, "S B"]) -> State:
     """One step of SGD on the mean cross-entropy of the rows that are no padding, from the back to the front."""
     (w, v, tally), fixed = state, rates.weights
-    z, y, below = forward(kind, w, x, keep=True)
-    assert below is not None
-    loss, g, correct = head(z, label)
-    g = g / (label >= 0).sum(-1)[:, None, None].astype(z.dtype)
-    last, slope, g = _backward(kind, w.last, w.slopes[-1], y, g)
+    rows = _climb(kind, w, x)
+    z = _logits(kind, w, rows[-1])
+    loss, error, correct = head(z, label)
+    error = error / (label >= 0).sum(-1)[:, None, None].astype(z.dtype)
+    h, slope, g = _backward(kind, w.last.weight, w.slopes[-1], rows[-1], error)
 
-    def down(i: Array, carry: tuple[Any, Array]) -> tuple[Any, Array]:
-        stacks, g = carry
-        at = len(below) - 1 - i
-        here = _at(stacks, at)
-        layer, learned = here[0]
-        hidden, slope, g = _backward(kind, layer, learned, _at(below, at), g)
-        # Never true, but XLA cannot know: all reading comes before the writing, so it need not copy the stack
-        # (which would take longer than all products together).
-        at = jnp.where(g[0, 0, 0] > jnp.inf, at + 1, at)
-        new = _descend(here, (hidden, slope), (fixed.hidden, fixed.slopes), rates.momentum)
-        return jax.tree.map(lambda a, b: lax.dynamic_update_index_in_dim(a, b, at, 0), stacks, new), g
+    def block(start: Array | int, size: int, carry: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
+        """Through ``size`` layers: first the chain of their gradients g, then all their weights at once."""
+        stack, speed, g = carry
 
-    stacks = (w.hidden, w.slopes), v and (v.hidden, v.slopes)
-    if len(below):
-        stacks, g = lax.fori_loop(0, len(below), down, (stacks, g))
-    ends = (w.first, w.last, w.slopes[-1]), v and (v.first, v.last, v.slopes[-1])
-    grads = _gradient(x, g), last, slope
-    ends = _descend(ends, grads, (fixed.first, fixed.last, fixed.slopes), rates.momentum)
-    new, velocity = (_joined(*parts) for parts in zip(ends, stacks, strict=True))
-    return State(new, velocity, _count(tally, loss.sum(-1), correct.sum(-1, dtype=jnp.int32)))
+        def down(g: Array, at: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+            layers, slopes = stack
+            h, slope, below = _backward(kind, _at(layers.weight, at), _at(slopes, at), _at(rows, at), g)
+            return below, (h, g, slope)
+
+        below, (h, g, slope) = lax.scan(down, g, start + jnp.arange(size), reverse=True)
+        start, moves = _after(below, start), (_gradient(h, g), slope)
+        if speed is not None:
+            speed = _put(speed, start, _faster(rates, _cut(speed, start, size), moves))
+            start = _after(speed[1], start)
+            moves = _cut(speed, start, size)
+        moved = _moved(_cut(stack, start, size), moves, (fixed.hidden, fixed.slopes))
+        return _put(stack, start, moved), speed, below
+
+    carry = (w.hidden, w.slopes), v and (v.hidden, v.slopes), g
+    hidden = len(w.hidden.weight)
+    blocks, rest = divmod(hidden, BLOCK)
+    if blocks:
+        carry = lax.fori_loop(0, blocks, lambda i, carry: block(hidden - BLOCK * (i + 1), BLOCK, carry), carry)
+    stack, speed, g = block(0, rest, carry) if rest else carry
+    moves = _gradient(x, g), _gradient(h, error), slope
+    if v is not None and speed is not None:
+        moves = _faster(rates, (v.first, v.last, v.slopes[-1]), moves)
+        v = _joined(moves, speed)
+    ends = _moved((w.first, w.last, w.slopes[-1]), moves, (fixed.first, fixed.last, fixed.slopes))
+    return State(_joined(ends, stack), v, _count(tally, loss.sum(-1), correct.sum(-1, dtype=jnp.int32)))
 
 
-def _joined(ends: tuple | None, stacks: tuple | None) -> Any:
-    if ends is None or stacks is None:
-        return None
-    (first, last, slope), (hidden, slopes) = ends, stacks
+def _joined(ends: tuple, stack: tuple) -> Weights:
+    (first, last, slope), (hidden, slopes) = ends, stack
     return Weights(first, hidden, last, slopes.at[-1].set(slope))
 
 
@@ -140,30 +155,58 @@ def _phi(kind: Kind, y: Array, slope: Array) -> Array:
     return kind.phi(y, slope[:, None, None]) if isinstance(kind.phi, PReLU) else kind.phi(y)
 
 
-def _at(tree: Any, i: Array) -> Any:
-    return jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, i, keepdims=False), tree)
+def _up(kind: Kind, layer: Dense, slope: Array, y: Array) -> Array:
+    """Through a hidden layer, from its pre-activations to those of the next."""
+    z = dense(layer, _phi(kind, y, slope))
+    return y + z if kind.residual else z
+
+
+def _logits(kind: Kind, w: Weights, y: Array) -> Array:
+    z = dense(w.last, _phi(kind, y, w.slopes[-1]))
+    return y[..., : z.shape[-1]] + z if kind.residual else z
+
+
+def _backward(kind: Kind, weight: Array, slope: Array, y: Array, g: Array) -> tuple[Array, Array, Array]:
+    """Through dense(phi(y, slope)): phi(y, slope), and the gradients in the slope and y, given g in the output."""
+    h, pull = jax.vjp(lambda y, slope: _phi(kind, y, slope), y, slope)
+    below, slopes = pull(jnp.einsum("sbj,sij->sbi", g, weight))
+    if kind.residual:
+        below = below + jnp.pad(g, ((0, 0), (0, 0), (0, y.shape[-1] - g.shape[-1])))
+    return h, slopes, below
 
 
 def _gradient(h: Array, g: Array) -> Dense:
-    """The gradient in a layer's weight and bias, given its input h and the gradient g in its output."""
-    return Dense(jnp.einsum("sbi,sbj->sij", h, g), g.sum(1))
+    """The gradient in the weight and bias of a layer, or a stack of them, given its input h and g in its output."""
+    return Dense(jnp.einsum("...bi,...bj->...ij", h, g), g.sum(-2))
 
 
-def _backward(kind: Kind, layer: Dense, slope: Array, y: Array, g: Array) -> tuple[Dense, Array, Array]:
-    """Through dense(phi(y, slope)): gradients in the layer, the slope, and y, given the one in the output."""
-    h, pull = jax.vjp(lambda y, slope: _phi(kind, y, slope), y, slope)
-    below, slopes = pull(jnp.einsum("sbj,sij->sbi", g, layer.weight))
-    if kind.residual:
-        below = below + jnp.pad(g, ((0, 0), (0, 0), (0, y.shape[-1] - g.shape[-1])))
-    return _gradient(h, g), slopes, below
+def _at(tree: Any, i: Array | int) -> Any:
+    return jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, i, keepdims=False), tree)
 
 
-def _descend(state: tuple, grads: tuple, rates: tuple, momentum: Array) -> tuple:
-    """(weights, velocity) one step on; the velocity is None where there is no momentum."""
-    w, v = state
-    if v is not None:
-        grads = v = jax.tree.map(lambda v, g: momentum * v + g, v, grads)
-    return jax.tree.map(lambda w, g, rate: w - rate * g, w, grads, rates), v
+def _cut(tree: Any, start: Array | int, size: int) -> Any:
+    return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, size), tree)
+
+
+def _put(tree: Any, start: Array | int, new: Any) -> Any:
+    return jax.tree.map(lambda a, b: lax.dynamic_update_slice_in_dim(a, b, start, 0), tree, new)
+
+
+def _after(done: Array, start: Array | int) -> Array:
+    """``start``, but only once ``done`` is there.
+
+    The condition is never true, which XLA cannot know: what is read or written at ``start`` waits for ``done``, so a
+    stack can be replaced in its own memory. A copy of it would take longer than all products together.
+    """
+    return jnp.where(done[(0,) * done.ndim] > jnp.inf, start + 1, start)
+
+
+def _faster(rates: Rates, velocity: tuple, gradient: tuple) -> tuple:
+    return jax.tree.map(lambda v, g: rates.momentum * v + g, velocity, gradient)
+
+
+def _moved(weights: tuple, moves: tuple, rates: tuple) -> tuple:
+    return jax.tree.map(lambda w, move, rate: w - rate * move, weights, moves, rates)
 
 
 def _count(tally: Tally, loss: Array, correct: Array) -> Tally:
