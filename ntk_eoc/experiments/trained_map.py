@@ -16,7 +16,11 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from ntk_eoc import data, records
+from ntk_eoc.activations import get
 from ntk_eoc.data import Split
+from ntk_eoc.experiments import flat_kernel
+from ntk_eoc.experiments.flat_kernel import Scales
+from ntk_eoc.regularity import first_kink
 from ntk_eoc.training import Config, Inputs, Model, Network, Seeds, Sgd, train
 
 
@@ -49,6 +53,19 @@ def accuracies(config: MapConfig, split: Split | None = None) -> Float64[ndarray
 
     grid = [[[one(act, w, depth) for depth in config.depths] for w in config.sigma_w] for act in config.activations]
     return np.array(grid)
+
+
+def scales(activation: str, config: MapConfig) -> Scales:
+    """The Edge of Chaos and the depth scales 1/|log chi| and 1/|log chi_*| over the range of ``config``.
+
+    Of gradients, so without the factor 2 that a kernel's approach to its limit has for a phi with a kink.
+
+    >>> found = scales("relu", MapConfig(sigma_w=(1.0, 1.2)))
+    >>> float((found.ordered[0] * np.log(2)).round(9))
+    1.0
+    """
+    found = flat_kernel.scales(flat_kernel.Family(activation, SIGMA_B, config.sigma_w))
+    return found._replace(ordered=found.ordered / (2.0 if first_kink(get(activation)) == 1 else 1.0))
 
 
 def record(out: str | Path, config: MapConfig) -> Path:
