@@ -8,4 +8,3 @@ from ntk_eoc.explorer.catalogue import SIGMA_B_MAX as SIGMA_B_MAX
 from ntk_eoc.explorer.catalogue import Entry as Entry
 from ntk_eoc.explorer.series import Series as Series
 from ntk_eoc.explorer.series import build as build
-from ntk_eoc.explorer.series import pair_at as pair_at

@@ -3,20 +3,21 @@
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ntk_eoc.errors import check_choice
+from ntk_eoc.explorer import series as chebyshev
 from ntk_eoc.explorer.catalogue import CATALOGUE, SIGMA_B_MAX, Entry
-from ntk_eoc.explorer.series import DEGREE_S, DEGREE_T, DEGREE_W, FAR_KAPPA, LAWS, Series, build, kink_power, t_max
+from ntk_eoc.explorer.series import FAR_KAPPA, LAWS, Series, build, kink_power, t_max, trimmed
 from ntk_eoc.records import about, write_atomically
 from ntk_eoc.regularity import first_kink
 
 PROVENANCE = "provenance.json"
-RATES = {2: "1/√L"}  # by the first derivative that jumps; all others: log(L)/L
+RATES = {2: "/√L"}  # by the first derivative that jumps; all others: " log(L)/L"
 
 
 def table(entry: Entry, series: Series) -> dict[str, Any]:
@@ -27,18 +28,18 @@ def table(entry: Entry, series: Series) -> dict[str, Any]:
         "name": entry.name,
         "formula": entry.formula,
         "homogeneous": act.slopes is not None,
-        "phi0": float(act.phi(np.float64(0.0))),
+        "phi0": float(act.phi(jnp.array(0.0))),
         "sigmaWMax": entry.sigma_w_max,
         "sigmaBMax": SIGMA_B_MAX,
         "tMax": t_max(entry),
         "logSMax": float(np.log1p(entry.s_max)),
         "kinkPower": kink_power(act),
         "farKappa": FAR_KAPPA,
-        "law": {"limit": 0.25 if kink == 1 else 1 / 3, "rate": RATES.get(kink or 0, "log(L)/L")}
-        | {"constant": constant, "power": power, "series": packed(series.law)},
-        "moments": packed(series.moments),
-        "pair": packed(series.pair),
-        "far": packed(series.far),
+        "law": {"limit": 0.25 if kink == 1 else 1 / 3, "rate": RATES.get(kink or 0, " log(L)/L")}
+        | {"constant": constant, "power": power, "series": packed(trimmed(series.law))},
+        "moments": packed(trimmed(series.moments)),
+        "pair": packed(trimmed(series.pair)),
+        "far": packed(trimmed(series.far)),
     }
 
 
@@ -57,20 +58,18 @@ def script(table: dict[str, Any]) -> str:
     return f"ntkEoc.tables.add({json.dumps(table, ensure_ascii=False, allow_nan=False)});\n"
 
 
-def write(out: Path, names: Sequence[str]) -> list[Path]:
-    """Write the tables of ``names`` to the folder ``out``; returns the paths."""
+def write(out: Path, name: str) -> Path:
+    """Write the table of the activation ``name`` into the folder ``out``; returns its path."""
+    entry = CATALOGUE[check_choice("activation", name, CATALOGUE)]
     out.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name in names:
-        entry = CATALOGUE[check_choice("activation", name, CATALOGUE)]
-        paths.append(out / f"{name}.js")
-        write_atomically(paths[-1], script(table(entry, build(entry))).encode())
-    return paths
+    path = out / f"{name}.js"
+    write_atomically(path, script(table(entry, build(entry))).encode())
+    return path
 
 
 def write_provenance(out: Path, *, command: str, seconds: float) -> Path:
     """Beside the tables: the command, its configuration, versions, commit, and the sha256 of every table there."""
-    config = {"moments": DEGREE_T, "variances": DEGREE_S, "angles": DEGREE_W}
+    config = {"moments": chebyshev.DEGREE_T, "variances": chebyshev.DEGREE_S, "angles": chebyshev.DEGREE_W}
     origin = about(command=command, config=config, seed=None, seconds=seconds)
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.glob("*.js"))}
     path = out / PROVENANCE

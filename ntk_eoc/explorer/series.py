@@ -1,9 +1,10 @@
 """From an activation to the few Chebyshev series from which a page computes everything else.
 
 A layer needs the moments E[phi^2], E[phi'^2] at a variance q, and for a pair of inputs the slope gap
-g = E[phi'(u)^2] - E[phi'(u) phi'(v)] and its mean r over [0, delta], exactly as in ``ntk_eoc.tables``. With s = sqrt(q):
+g = E[phi'(u)^2] - E[phi'(u) phi'(v)] and its mean r over [0, delta], as in ``ntk_eoc.tables``. With s = sqrt(q):
 
 - moments are series in t = s/(1 + s), which reaches from no variance to an infinite one;
+- the law's coefficient is made of series in log(1 + s);
 - g and r are series in log(1 + s) and in w, a coordinate of the angle theta that is fine, on the scale 1/s, where u and
   v are nearly equal or nearly opposite. What is expanded is g/N, with N the way in which g vanishes with delta.
 """
@@ -12,7 +13,6 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jaxtyping import Float64
 from numpy import ndarray
 from numpy.polynomial import chebyshev
@@ -37,8 +37,9 @@ class Series(NamedTuple):
     """Coefficients of one activation, all in Chebyshev polynomials scaled to their intervals.
 
     ``moments`` (3, n): E[phi^2]/(phi(0)^2 + q), E[phi'^2], E[x phi phi']/q in t over [0, t_max]; ``law`` (2, n): x
-    and y of the law's coefficient on the Edge of Chaos, see ``LAWS``; ``pair`` (2, m, k): r/N and g/N in log(1 + s)
-    over [0, log(1 + s_max)] and w over [0, 1], m = 0 for a homogeneous phi; ``far`` (2, k): the same at infinite q.
+    and y of the law's coefficient on the Edge of Chaos, see ``LAWS``, in log(1 + s) over [0, log(1 + s_max)]; ``pair``
+    (2, m, k): r/N and g/N in log(1 + s) and w over [0, 1], m = 0 for a homogeneous phi; ``far`` (2, k): the same at
+    infinite q.
     """
 
     moments: Float64[ndarray, "3 n"]
@@ -67,6 +68,20 @@ def fit(values: ndarray) -> ndarray:
     matrix = 2.0 / n * chebyshev.chebvander(chebyshev.chebpts1(n), n - 1)
     matrix[:, 0] *= 0.5
     return np.asarray(values @ matrix)
+
+
+def trimmed(coefficients: ndarray) -> ndarray:
+    """Without the last coefficients of every axis but the first that are only rounding, below 1e-11 of the largest.
+
+    >>> trimmed(np.array([[1.0, 0.5, 1e-15, 0.0]])).tolist()
+    [[1.0, 0.5]]
+    """
+    for axis in range(1, coefficients.ndim if coefficients.size else 0):
+        others = tuple(k for k in range(coefficients.ndim) if k != axis)
+        size = np.abs(coefficients).max(axis=others, initial=0.0)
+        kept = np.flatnonzero(size > 1e-11 * size.max(initial=0.0))
+        coefficients = np.take(coefficients, range(kept[-1] + 1 if kept.size else 1), axis=axis)
+    return coefficients
 
 
 def nodes(n: int, end: float) -> ndarray:
@@ -140,12 +155,15 @@ def build(entry: Entry) -> Series:
     values = [second_moment(act, q) / (phi0**2 + q), second_moment(act, q, 1), variance_slope(act, q, sigma_w=1.0)]
     if min(values[2]) < 0.0:
         raise ValueError(f"entry: expected an activation whose variance map increases, got {entry.name}")
-    return Series(fit(np.array(values)), fit(_law(act, q, values[1])), *_pairs(entry))
+    return Series(fit(np.array(values)), fit(_law(entry)), *_pairs(entry))
 
 
-def _law(act: Activation, q: Array, slopes: Array) -> ndarray:
-    """(x, y) of coefficient = constant + y/x^power, see ``LAWS``: both are smooth and vanish with q where C has a pole."""
+def _law(entry: Entry) -> ndarray:
+    """(x, y) of coefficient = constant + y/x^power, see ``LAWS``: both stay smooth where the coefficient has a pole."""
+    act = entry.act
     constant, power = LAWS[first_kink(act)]
+    q = np.expm1(nodes(1 if act.slopes else DEGREE_T, np.log1p(entry.s_max))) ** 2
+    slopes = second_moment(act, jnp.asarray(q), 1)
     found = []
     for variance, slope in zip(q.tolist(), slopes.tolist(), strict=True):
         terms = kink_terms if first_kink(act) == 1 else curvature_terms
@@ -167,25 +185,3 @@ def _pairs(entry: Entry) -> tuple[ndarray, ndarray]:
     s = np.expm1(nodes(DEGREE_S, np.log1p(entry.s_max)))
     rows = np.array([pair_row(act, power, root, 1.0 + root, DEGREE_W) for root in s])
     return fit(rows.transpose(1, 2, 0)).transpose(0, 2, 1), far
-
-
-def pair_at(series: Series, entry: Entry, q: float, delta: ndarray) -> tuple[ndarray, ndarray]:
-    """(r, g) of the series at a variance and many delta: what the page computes, for tests and pictures.
-
-    >>> from ntk_eoc.explorer.catalogue import CATALOGUE
-    >>> entry = CATALOGUE["relu"]
-    >>> r, g = pair_at(build(entry), entry, 3.0, np.array([1.0, 2.0]))
-    >>> g.round(9).tolist()
-    [0.25, 0.5]
-    """
-    s = float(np.sqrt(q))
-    sine = np.sqrt(0.5 * delta)
-    beyond = entry.act.slopes is not None or s > entry.s_max
-    kappa, power = (FAR_KAPPA, 1) if beyond else (1.0 + max(s, 1e-6), kink_power(entry.act))
-    place = 2.0 * np.log1p(s) / np.log1p(entry.s_max) - 1.0
-    row = series.far if beyond else chebyshev.chebval(place, series.pair.transpose(1, 0, 2))
-    with np.errstate(divide="ignore"):
-        tangent = np.sqrt(delta / (2.0 - delta))
-    finite = np.minimum(tangent, 1e300)
-    w = (np.log1p(kappa * finite) - np.log1p(finite / kappa)) / (2.0 * np.log(kappa))
-    return tuple(chebyshev.chebval(2.0 * w - 1.0, row.T) * norm(power, s, sine))  # type: ignore[return-value]

@@ -2,9 +2,9 @@
 (function (ntkEoc) {
   "use strict";
 
-  const WIDTH = 360;
-  const HEIGHT = 290;
-  const EDGE = { left: 50, right: 12, top: 12, bottom: 44 };
+  const WIDTH = 300;
+  const HEIGHT = 250;
+  const EDGE = { left: 52, right: 10, top: 10, bottom: 42 };
 
   /** Round numbers between two ends, about four of them; powers of ten on a logarithmic axis. */
   function ticks({ min, max, log }) {
@@ -27,14 +27,15 @@
   }
 
   /**
-   * Axes with `x` and `y` given as { min, max, log, label }. `path`, `dot`, `line` and `note` return shapes; `draw` puts
-   * shapes inside the frame.
+   * Axes with `x` and `y` given as { min, max, log, label }. `path` and `dot` return shapes; `draw` cuts shapes off at the
+   * frame and lays marks over it.
    */
   function axes(name, x, y) {
     const inner = { right: WIDTH - EDGE.right, bottom: HEIGHT - EDGE.bottom };
     const X = scale(x, EDGE.left, inner.right);
     const Y = scale(y, inner.bottom, EDGE.top);
-    const at = (a, b) => `${X(a).toFixed(1)} ${Math.min(Math.max(Y(b), -999), 999).toFixed(1)}`;
+    const near = (place) => Math.min(Math.max(place, -999), 999).toFixed(1); // variances may explode; SVG numbers may not
+    const at = (a, b) => `${near(X(a))} ${near(Y(b))}`;
 
     const path = (points, kind) => {
       const known = points.filter(([a, b]) => Number.isFinite(X(a)) && Number.isFinite(Y(b)));
@@ -42,10 +43,7 @@
     };
     const dot = (a, b, kind, radius = 4.5) =>
       `<circle class="${kind}" cx="${X(a).toFixed(1)}" cy="${Y(b).toFixed(1)}" r="${radius}"/>`;
-    const note = (a, b, text, { anchor = "start", kind = "note", dx = 0, dy = 0 } = {}) =>
-      `<text class="${kind}" x="${(X(a) + dx).toFixed(1)}" y="${(Y(b) + dy).toFixed(1)}" text-anchor="${anchor}">${text}</text>`;
-
-    function draw(shapes) {
+    function draw(shapes, marks) {
       const grid = [
         ...ticks(x).map((t) => `<path class="grid" d="M${X(t)} ${EDGE.top}V${inner.bottom}"/>` +
           `<text class="tick" x="${X(t)}" y="${inner.bottom + 16}" text-anchor="middle">${tickText(t, x)}</text>`),
@@ -57,14 +55,14 @@
         `<clipPath id="frame-${name}"><rect x="${EDGE.left}" y="${EDGE.top}" ` +
         `width="${inner.right - EDGE.left}" height="${inner.bottom - EDGE.top}"/></clipPath>${grid}` +
         `<g clip-path="url(#frame-${name})">${shapes.join("")}</g>` +
-        `<path class="frame" d="M${EDGE.left} ${EDGE.top}V${inner.bottom}H${inner.right}"/>` +
+        `<path class="frame" d="M${EDGE.left} ${EDGE.top}V${inner.bottom}H${inner.right}"/>${marks.join("")}` +
         `<text class="label" x="${(EDGE.left + inner.right) / 2}" y="${HEIGHT - 8}" text-anchor="middle">${x.label}</text>` +
-        `<text class="label" transform="translate(13 ${middle}) rotate(-90)" text-anchor="middle">${y.label}</text>`
+        `<text class="label" transform="translate(12 ${middle}) rotate(-90)" text-anchor="middle">${y.label}</text>`
       );
     }
 
     const box = { x: EDGE.left, y: EDGE.top, width: inner.right - EDGE.left, height: inner.bottom - EDGE.top };
-    return { X, Y, path, dot, note, draw, box };
+    return { path, dot, draw, box };
   }
 
   function tickText(value, { log }) {
@@ -72,5 +70,5 @@
     return String(Number(value.toPrecision(6))).replace("-", "−");
   }
 
-  ntkEoc.axes = { axes, WIDTH, HEIGHT };
+  ntkEoc.axes = { axes };
 })(globalThis.ntkEoc);

@@ -59,8 +59,9 @@
     const place = { logQ, chi, deltaStar: 0, chiStar: chi, xi: Infinity };
     if (Math.abs(chi - 1) <= ON_THE_EDGE && logQ !== Infinity) return { ...place, phase: "edge" };
     if (logQ === Infinity) return { ...place, phase: chi < 1 ? "ordered" : "chaotic" };
-    if (chi < 1) return { ...place, phase: "ordered", xi: -1 / Math.log(chi) };
-    if (logQ === -Infinity) return { ...place, phase: "chaotic" };
+    const vanishing = logQ === -Infinity; // correlations then stand still, or move like a power of the depth
+    if (chi < 1) return { ...place, phase: "ordered", xi: vanishing ? Infinity : -1 / Math.log(chi) };
+    if (vanishing) return { ...place, phase: "chaotic" };
     const deltaStar = chaoticDelta(act, logQ, sigmaW);
     const chiStar = sigmaW ** 2 * (act.slopes(logQ) - act.pair(logQ, deltaStar).gap);
     return { ...place, phase: "chaotic", deltaStar, chiStar, xi: chiStar < 1 ? -1 / Math.log(chiStar) : Infinity };
@@ -114,9 +115,10 @@
   function edgeCurve(act) {
     if (act.homogeneous) return [{ ...edgeAt(act, 0), sigmaB: 0 }];
     const end = Math.min(SEARCH[1], act.logQMax);
-    const points = act.startsAtZero ? [edgeAt(act, -Infinity)] : [];
+    const points = [];
     for (let logQ = SEARCH[0]; logQ <= end; logQ += 0.05) points.push(edgeAt(act, logQ));
-    return points;
+    points.push(...edgePoints(act, 0)); // where the curve meets the axis, between two of those
+    return points.sort((one, other) => one.logQ - other.logQ);
   }
 
   /** Every point of the edge at sigmaB, by increasing variance; logQ is null where every variance is fixed. */

@@ -9,28 +9,36 @@
   const names = Array.from(select.options, (option) => option.value);
   const NUMBERS = ["sigma_w", "sigma_b", "depth", "cosine"];
 
-  let state = { ...states.DEFAULTS };
+  let wish = { ...states.DEFAULTS }; // what the reader asked for last; its table may still be on the way
+  let state = wish;
   let act = null;
   let shading = null;
   let frame = null;
 
   /** Take on a state: load its activation, bring it into range, draw. Notes say what had to be changed. */
   async function become(wanted, notes = []) {
+    wish = wanted;
+    let loaded;
     try {
-      act = await tables.load(wanted.activation);
+      loaded = await tables.load(wanted.activation);
     } catch (error) {
-      return giveUp(error);
+      return wish === wanted && trouble(error);
     }
+    if (wish !== wanted) return;
+    act = loaded;
     const settled = states.settle(wanted, act.sigmaWMax);
     state = settled.state;
     notes = [...notes, ...settled.notes];
     const point = meanfield.edgePoint(act, state.sigma_b);
     if (state.edge && !point) {
       state.edge = false;
-      notes.push(`${label()} has no Edge of Chaos at σ_b = ${states.shown(state.sigma_b)}.`);
+      notes.push(`${label()} has no Edge of Chaos here with biases of ${states.shown(state.sigma_b)}.`);
     }
     if (state.edge) state.sigma_w = point.sigmaW;
+    if (state.edge && !point.stable && point.logQ !== null) notes.push("Here the edge repels variances: yours may leave it.");
+    wish = state;
     if (shading?.act !== act) shading = { act, values: shade.logChi(act) };
+    document.documentElement.classList.remove("explorer-trouble");
     draw(point, notes);
     remember();
   }
@@ -62,6 +70,7 @@
     frame = made.diagram.frame;
     ntkEoc.now = { state, result };
     performance.measure("explorer", { start });
+    if (!performance.getEntriesByName("explorer first").length) performance.measure("explorer first");
   }
 
   function showControls(point) {
@@ -85,16 +94,16 @@
     const button = find("edge");
     button.disabled = !point;
     button.setAttribute("aria-pressed", String(state.edge));
-    find("edge-says").textContent = point
-      ? `At this σ_b the edge lies at σ_w = ${states.shown(point.sigmaW)}.`
-      : `${label()} has no edge at this σ_b.`;
+    find("edge-says").hidden = !point;
+    find("edge-lacks").hidden = Boolean(point);
+    if (point) find("edge-at").textContent = states.shown(point.sigmaW);
   }
 
   function showNumbers({ place, layers, at, law }) {
     const shown = {
       q: place.logQ === Infinity ? "∞" : text.exponential(place.logQ),
       chi: text.number(place.chi),
-      c: place.logQ === Infinity ? "→ 1" : text.number(1 - place.deltaStar),
+      c: limitOf(place),
       xi: place.xi === Infinity ? "∞" : `${text.number(place.xi)} layers`,
       qL: text.exponential(at.logQ),
       cL: text.correlation(at.delta),
@@ -106,17 +115,23 @@
     for (const [name, value] of Object.entries(shown)) find(`number-${name}`).textContent = value;
   }
 
+  function limitOf(place) {
+    if (place.logQ === -Infinity && !act.homogeneous) return "depends on the inputs";
+    return text.number(1 - place.deltaStar);
+  }
+
   function shadePicture() {
     const style = getComputedStyle(root);
     const colour = (name) => style.getPropertyValue(name).split(",").map(Number);
     return shade.picture(shading.values, colour("--ordered-rgb"), colour("--chaotic-rgb"));
   }
 
-  /** Without a table there is the static picture, and a word why. */
-  function giveUp(error) {
-    document.documentElement.classList.remove("explorer-on");
+  /** Without a table there is the static picture, and a word why; another activation may still be chosen. */
+  function trouble(error) {
+    select.value = wish.activation;
+    document.documentElement.classList.add("explorer-trouble");
     document.getElementById("explorer-trouble").textContent =
-      `The explorer cannot run here (${error.message}). This is what it looks like.`;
+      `The explorer has ${error.message} here. This is what it looks like when it has.`;
   }
 
   let later = 0;
@@ -131,24 +146,26 @@
     if (location.hash === states.format(state)) return;
     const { state: wanted, notes } = states.parse(location.hash, names);
     become(wanted, notes);
+    root.scrollIntoView();
   }
 
   function listen() {
-    select.addEventListener("change", () => become({ ...state, activation: select.value }));
+    root.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
+    select.addEventListener("change", () => become({ ...wish, activation: select.value }));
     for (const name of NUMBERS) {
       const unlock = name === "sigma_w" ? { edge: false } : {};
       const slider = find(`${name}-slider`);
       slider.addEventListener("input", () => {
         const value = Number(slider.value);
-        become({ ...state, ...unlock, [name]: name === "depth" ? Math.round(10 ** value) : value });
+        become({ ...wish, ...unlock, [name]: name === "depth" ? Math.round(10 ** value) : value });
       });
       const box = find(`${name}-box`);
       box.addEventListener("change", () => {
-        if (box.value === "") return become(state, [`${box.labels[0].textContent} expects a number.`]);
-        become({ ...state, ...unlock, [name]: Number(box.value) });
+        if (box.value === "") return become(wish, [`${box.labels[0].textContent} expects a number.`]);
+        become({ ...wish, ...unlock, [name]: Number(box.value) });
       });
     }
-    find("edge").addEventListener("click", () => become({ ...state, edge: !state.edge }));
+    find("edge").addEventListener("click", () => become({ ...wish, edge: !wish.edge }));
     find("reset").addEventListener("click", () => become({ ...states.DEFAULTS }));
     find("diagram").addEventListener("click", goTo);
     find("diagram").addEventListener("pointermove", (event) => {
@@ -169,7 +186,7 @@
     const share = (value) => Math.min(Math.max(value, 0), 1);
     const sigma_b = Number((share((spot.x - x) / width) * act.sigmaBMax).toFixed(2));
     const sigma_w = Math.max(0.1, Number((share(1 - (spot.y - y) / height) * act.sigmaWMax).toFixed(2)));
-    become({ ...state, sigma_b, sigma_w, edge: false });
+    become({ ...wish, sigma_b, sigma_w, edge: false });
   }
 
   listen();

@@ -2,16 +2,16 @@
 (function (ntkEoc) {
   "use strict";
 
-  const DEFAULTS = { activation: "tanh", sigma_w: 1.2, sigma_b: 0.2, depth: 100, cosine: 0.5, edge: false };
+  const DEFAULTS = { activation: "tanh", sigma_w: 1.2, sigma_b: 0.2, depth: 200, cosine: 0.5, edge: false };
   const MAX_DEPTH = 10000;
 
   /** The numbers that may be chosen: label, least and largest value; `sigma_w` ends at the activation's own value. */
   function limits(sigmaWMax) {
     return {
-      sigma_w: { label: "σ_w", least: 0.1, largest: sigmaWMax },
-      sigma_b: { label: "σ_b", least: 0, largest: 2 },
-      depth: { label: "depth", least: 1, largest: MAX_DEPTH, whole: true },
-      cosine: { label: "input cosine", least: -1, largest: 1 },
+      sigma_w: { label: "The standard deviation of the weights", least: 0.1, largest: sigmaWMax },
+      sigma_b: { label: "The standard deviation of the biases", least: 0, largest: 2 },
+      depth: { label: "The depth", least: 1, largest: MAX_DEPTH, whole: true },
+      cosine: { label: "The cosine", least: -1, largest: 1 },
     };
   }
 
@@ -45,7 +45,7 @@
       } else if (key === "edge") {
         if (["0", "1"].includes(text)) state.edge = text === "1";
         else back(key, text);
-      } else if (key in DEFAULTS) {
+      } else if (Object.hasOwn(DEFAULTS, key)) {
         if (text.trim() !== "" && Number.isFinite(Number(text))) state[key] = Number(text);
         else back(key, text);
       } else {

@@ -36,7 +36,7 @@ globalThis.ntkEoc = globalThis.ntkEoc || {};
 
   const count = (value) => value.toLocaleString("en");
   const layers = (value) => (value === 1 ? "1 layer" : `${count(value)} layers`);
-  const percent = (value) => `${String(Number((100 * value).toPrecision(3))).replace("-", MINUS)} %`;
+  const percent = (value) => `${String(Number((100 * value).toPrecision(value > 0.99 ? 4 : 3))).replace("-", MINUS)} %`;
   const signed = (value) => `${value < 0 ? MINUS : "+"} ${number(Math.abs(value))}`;
   const fraction = (value) => ({ 0.25: "1/4", [1 / 3]: "1/3" })[value] || number(value);
 

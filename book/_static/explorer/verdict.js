@@ -4,16 +4,19 @@
 
   const { meanfield } = ntkEoc;
   const BLIND = 0.01; // how close K(x,x')/K(x,x) comes to 1, or to 0, before we call inputs alike, or unlike
-  const DEEPEST = 10000;
+  const DEEPEST = ntkEoc.state.MAX_DEPTH;
+  const NEARLY = 1e-5; // |chi - 1| that a network put on the edge may have from rounding; more, and its variance left
 
   /** Phase, layers and laws of a state. */
   function explore(act, state) {
     const { sigma_b: sigmaB, sigma_w: sigmaW, depth, cosine } = state;
     const place = meanfield.phase(act, sigmaB, sigmaW);
-    if (state.edge) Object.assign(place, { phase: "edge", chi: 1, chiStar: 1, deltaStar: 0, xi: Infinity });
+    if (state.edge && Math.abs(place.chi - 1) < NEARLY) {
+      Object.assign(place, { phase: "edge", chi: 1, chiStar: 1, deltaStar: 0, xi: Infinity });
+    }
     const layers = meanfield.layers(act, { sigmaB, sigmaW, cosine, depth: DEEPEST });
-    const result = { act, state, place, layers, law: lawOf(act, place, sigmaB) };
-    return { ...result, at: at(layers, depth), forgotten: forgotten(layers, place), said: null };
+    const law = lawOf(act, place, sigmaB);
+    return { act, state, place, layers, law, at: at(layers, depth), forgotten: forgotten(layers, place) };
   }
 
   /** The numbers of one layer. */
@@ -23,13 +26,13 @@
     return { logQ, delta, kappa, perLayer: kappa / depth, share };
   }
 
-  /** The first layer from which the kernel says no more than the phase does; null if none was found. */
-  function forgotten({ kappa, apart }, place) {
-    for (let l = 0; l < kappa.length; l++) {
-      const share = Number.isFinite(apart[l]) ? kappa[l] / (kappa[l] + apart[l]) : 0;
-      if (place.phase === "chaotic" ? Math.abs(share) < BLIND : 1 - share < BLIND) return l + 1;
+  /** The layer from which on the kernel says no more than the phase does; null if there is none. */
+  function forgotten(layers, place) {
+    for (let depth = DEEPEST; depth > 0; depth--) {
+      const { share } = at(layers, depth);
+      if ((place.phase === "chaotic" ? Math.abs(share) : 1 - share) >= BLIND) return depth < DEEPEST ? depth + 1 : null;
     }
-    return null;
+    return 1;
   }
 
   /** What K^L/(L q) tends to, and how: { limit, text, at: L => the law } or null where no law is known. */
@@ -37,10 +40,10 @@
     const onEdge = place.phase === "edge" && place.logQ > -Infinity;
     if (onEdge || (act.homogeneous && sigmaB === 0)) {
       const { limit, rate, coefficient } = act.law(act.homogeneous ? 0 : place.logQ);
-      const decay = rate === "1/√L" ? (depth) => depth ** -0.5 : (depth) => Math.log(depth) / depth;
+      const decay = rate === "/√L" ? (depth) => depth ** -0.5 : (depth) => Math.log(depth) / depth;
       const useful = Math.abs(coefficient) < 50;
       const at = useful ? (depth) => limit + coefficient * decay(depth) : null;
-      return { limit, text: `${ntkEoc.text.fraction(limit)} ${ntkEoc.text.signed(coefficient)} ${rate}`, at };
+      return { limit, text: `${ntkEoc.text.fraction(limit)} ${ntkEoc.text.signed(coefficient)}${rate}`, at };
     }
     if (!Number.isFinite(place.logQ)) return null;
     const constant = (1 - place.deltaStar) / (1 - place.chiStar);
@@ -49,43 +52,43 @@
   }
 
   /** The verdict: one sentence, and one that explains it. */
-  function verdict({ act, state, place, layers, at, forgotten }) {
-    const depth = state.depth;
-    const many = ntkEoc.text.layers;
+  function verdict({ state, place, layers, at, forgotten }) {
     if (layers.delta[0] === 0) {
       return ["The two inputs are the same: no network can tell them apart.", "Move the cosine below 1."];
     }
-    const ratio = ntkEoc.text.percent(at.share);
-    const now = `At depth ${ntkEoc.text.count(depth)} the kernel of the two inputs is ${ratio} of the kernel of one with itself`;
+    const here = ntkEoc.text.layers(state.depth);
+    const then = forgotten && ntkEoc.text.layers(forgotten);
+    const now =
+      `At depth ${ntkEoc.text.count(state.depth)} the kernel between the two inputs is ` +
+      `${ntkEoc.text.percent(at.share)} of the kernel of one input with itself`;
+    const late = forgotten > state.depth;
     if (place.phase === "edge") {
       return [
-        `On the Edge of Chaos: after ${many(depth)} the network still tells your inputs apart.`,
-        `${now}; no other place in the diagram forgets so slowly.`,
+        `On the Edge of Chaos: after ${here} the network still tells your inputs apart.`,
+        `${now}, and deeper networks change that only slowly.`,
       ];
     }
     if (place.phase === "ordered") {
-      if (forgotten === null) {
-        const why = act.homogeneous && state.sigma_b === 0 ? "the signal dies out, but its shape does not" : "but slowly";
-        return [`Ordered, ${why}: after ${many(DEEPEST)} the network still tells your inputs apart.`, `${now}.`];
-      }
-      if (forgotten <= depth) {
-        return [`Ordered: after ${many(forgotten)} the network cannot tell your inputs apart.`, `${now}.`];
-      }
-      return [
-        `Ordered: at ${many(depth)} the network still tells your inputs apart; from ${many(forgotten)} on it cannot.`,
-        `${now}.`,
-      ];
+      if (!forgotten) return [`Ordered: ${lasting(place)}, the network still tells your inputs apart.`, `${now}.`];
+      if (!late) return [`Ordered: after ${then} the network cannot tell your inputs apart.`, `${now}.`];
+      return [`Ordered: ${here} still tell your inputs apart; ${then} no longer do.`, `${now}.`];
     }
-    if (forgotten === null) {
-      return [`Chaotic: the variance grows from layer to layer, and the gradient with it.`, `${now}.`];
+    if (place.logQ === Infinity) {
+      const share = `${now}: in units of the variance, no worse than on the edge.`;
+      return ["Chaotic: variance and gradient grow from layer to layer without end.", share];
     }
-    if (forgotten <= depth) {
-      return [`Chaotic: after ${many(forgotten)} the network sees no likeness between your inputs.`, `${now}: it can memorise them and learn nothing about others.`];
+    if (!forgotten) return [`Chaotic: ${lasting(place)}, the network still sees how alike your inputs are.`, `${now}.`];
+    if (!late) {
+      const sentence = `Chaotic: after ${then} the network sees no likeness between your inputs.`;
+      return [sentence, `${now}: it can learn them by heart and says nothing about others.`];
     }
-    return [
-      `Chaotic: at ${many(depth)} the network still sees how alike your inputs are; from ${many(forgotten)} on it does not.`,
-      `${now}.`,
-    ];
+    return [`Chaotic: ${here} still see how alike your inputs are; ${then} no longer do.`, `${now}.`];
+  }
+
+  /** Why nothing is forgotten. */
+  function lasting(place) {
+    if (place.logQ === -Infinity) return "the signal dies out, but not its shape";
+    return `even after ${ntkEoc.text.layers(DEEPEST)}`;
   }
 
   ntkEoc.verdict = { explore, verdict, BLIND, DEEPEST };
