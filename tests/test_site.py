@@ -12,6 +12,7 @@ from built_site import ROOT, site, table_of_contents
 sys.path.append(str(ROOT / "book" / "_ext"))
 
 import local_assets
+import module_reference
 
 ADDRESSES = {"script": "src", "img": "src", "link": "href", "source": "src", "iframe": "src", "a": "href"}
 
@@ -59,6 +60,33 @@ def test_mathjax_is_there_with_its_fonts() -> None:
 )
 def test_only_named_scripts_are_dropped(head: str, left: str) -> None:
     assert local_assets.drop_scripts(head) == left
+
+
+# --- the reference ---------------------------------------------------------------------------
+
+
+def test_every_module_is_in_the_reference_once() -> None:
+    pages = "\n".join(path.read_text() for path in (ROOT / "book" / "api").glob("*.md"))
+    layers = [layer for listed in re.findall(r"\{modules\} (.+)", pages) for layer in listed.split()]
+    listed = [name for layer in layers for name in module_reference.modules(layer)]
+    files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "ntk_eoc").rglob("*.py")]
+    names = [".".join(path.parts).removesuffix(".__init__") for path in files]
+    public = [name for name in names if not name.endswith(".__main__") and name != "ntk_eoc"]
+    assert sorted(listed) == sorted(public)
+
+
+@pytest.mark.parametrize(
+    ("written", "escaped"),
+    [
+        ("a * b and c_", r"a \* b and c\_"),
+        ("snake_case stays", "snake_case stays"),
+        ("``K*_`` stays", "``K*_`` stays"),
+        (">>> 2 * 3", ">>> 2 * 3"),
+        ("|x|", r"\|x\|"),
+    ],
+)
+def test_docstrings_are_plain_text(written: str, escaped: str) -> None:
+    assert module_reference.as_plain([written]) == [escaped]
 
 
 # --- the built pages -------------------------------------------------------------------------

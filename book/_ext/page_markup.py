@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 
 # Docutils calls its citations a list of entries, but their children are not what those roles allow.
 WRONG_ROLES = (' role="list"', ' role="doc-biblioentry"')
+SIGNATURE = re.compile(r"<dl>\s*(<dd>.*?)</dl>", re.DOTALL)
 IMAGE = re.compile(r'<img\b[^>]*\bsrc="[^"]*?_images/(?P<name>[^"/]+\.(?:png|jpe?g|gif))"[^>]*>')
 
 
@@ -32,6 +33,18 @@ def without_wrong_roles(body: str) -> str:
     return body
 
 
+def with_lines_for_lists(body: str) -> str:
+    """HTML whose long signatures are lines: Sphinx writes them as definitions of no term.
+
+    >>> with_lines_for_lists("f(<dl><dd><em>a</em>,</dd></dl>)")
+    'f(<span class="sig-lines"><span><em>a</em>,</span></span>)'
+    """
+    return SIGNATURE.sub(
+        lambda match: f'<span class="sig-lines">{match[1].replace("dd>", "span>").strip()}</span>',
+        body,
+    )
+
+
 def finish(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if not context.get("body"):
         return
@@ -43,7 +56,8 @@ def finish(app: Sphinx, page: str, template: str, context: dict[str, Any], doctr
         with Image.open(files[match["name"]]) as image:
             return sized(match[0], image.size)
 
-    context["body"] = IMAGE.sub(with_size, without_wrong_roles(context["body"]))
+    body = with_lines_for_lists(without_wrong_roles(context["body"]))
+    context["body"] = IMAGE.sub(with_size, body)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -7,7 +7,15 @@ function makeScrollersFocusable() {
   }
 }
 
+// The arrows that unfold the side bar have no text.
+function nameArrows() {
+  for (const arrow of document.querySelectorAll(".bd-sidebar-primary summary:not([aria-label])")) {
+    arrow.ariaLabel = "Pages below " + (arrow.closest("li")?.querySelector("a")?.textContent.trim() ?? "this one");
+  }
+}
+
 async function whenReady() {
+  nameArrows();
   await window.MathJax?.startup?.promise;
   makeScrollersFocusable();
   addEventListener("resize", makeScrollersFocusable);
