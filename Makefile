@@ -32,7 +32,7 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 # The theory is float64 on the CPU; elsewhere JAX would warn about a GPU that it cannot use.
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: help book test verify claims notebooks lint lock newest serve clean distclean
+.PHONY: help book test verify claims bench notebooks lint lock newest serve clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -53,6 +53,9 @@ verify: $(STAMP) ## evaluate every claim of the paper and print the verdicts
 claims: $(STAMP) ## evaluate every claim and record the ledger that the site shows
 	@$(VENV)/bin/ntk-eoc verify --json > book/results/claims.tmp || { rm -f book/results/claims.tmp; exit 1; }
 	@mv book/results/claims.tmp book/results/claims.json
+
+bench: $(STAMP) ## time this package beside its peers, alternately; writes benchmarks/results and the table in its README
+	@$(PY) -m benchmarks
 
 notebooks: $(STAMP) ## execute the chapters in place and save them (NOTEBOOKS=... for some)
 	@$(PY) tools/execute_notebooks.py $(NOTEBOOKS)

@@ -15,6 +15,12 @@ def weights(sizes: list[int], dtype: str, seed: int = 1) -> list[np.ndarray]:
     return [rng.normal(size=pair).astype(dtype) for pair in zip(sizes[:-1], sizes[1:], strict=True)]
 
 
+def network(width: int, depth: int, rows: int) -> dict[str, list[np.ndarray]]:
+    """A deep ReLU network on its edge of chaos, ten classes, and a batch: weights (fan_in, fan_out), x, labels."""
+    ws = [w * np.float32(2 / len(w)) ** 0.5 for w in weights([784, *[width] * (depth - 1), 10], "float32")]
+    return {"weights": ws, "x": sphere(rows, 784, "float32"), "labels": np.arange(rows, dtype="int32") % 10}
+
+
 def regression(train: int, test: int, dtype: str, times: int = 50) -> dict[str, np.ndarray]:
     """A problem for Eq. 8 and 9: a kernel, targets, initial functions and times, from before to after learning.
 

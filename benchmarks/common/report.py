@@ -1,4 +1,4 @@
-"""Write the table of README.md from results/*.json: no number in it is typed."""
+"""Write the tables of README.md from results/*.json: no number in them is typed."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,12 @@ def main() -> None:
     """Replace what stands between the two marks."""
     before, rest = README.read_text().split(START)
     _, after = rest.split(END)
-    found = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))]
-    README.write_text(before + START + "\n" + "\n".join(map(section, found)) + "\n" + END + after)
+    README.write_text(before + START + "\n" + tables() + "\n" + END + after)
+
+
+def tables() -> str:
+    """A section for each result, in the order of their names."""
+    return "\n".join(section(json.loads(path.read_text())) for path in sorted((HERE / "results").glob("*.json")))
 
 
 def section(found: dict[str, Any]) -> str:
@@ -29,10 +33,11 @@ def section(found: dict[str, Any]) -> str:
     ]
     limits = ", ".join(f"{value / 1e9:.3g} GFLOP/s in {kind}" for kind, value in found["limits_flops_per_s"].items())
     for row in rows:
-        methods = row.get("peer_other_methods_s", {})
-        others = ", ".join(f"{method} {seconds(value)}" for method, value in methods.items())
-        if others:
+        if others := listed(row.get("peer_other_methods_s", {})):
             lines.append(f"The peer's other methods, {row['work']}: {others}.")
+        if parts := listed({name.removeprefix(f"{row['work']}: "): s for name, s in row.get("parts_s", {}).items()}):
+            rate = f", {row['flops'] / row['ours_s'] / 1e9:.3g} GFLOP/s" if row.get("flops") else ""
+            lines.append(f"For comparison with our {seconds(row['ours_s'])}{rate}, {row['work']}: {parts}.")
     lines += [
         f"Matrix products, 1024 rows: {limits}. {about['processor']}, {about['device']}; Python "
         f"{about['versions']['python']}, {releases(rows)}; commit {str(about['commit'])[:12]}; "
@@ -56,6 +61,11 @@ def line(row: dict[str, Any]) -> str:
         "" if difference is None else f"{difference:.1g}",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def listed(times: dict[str, float]) -> str:
+    """Names with their times."""
+    return ", ".join(f"{name} {seconds(value)}" for name, value in times.items())
 
 
 def seconds(value: float) -> str:
