@@ -55,7 +55,7 @@ claims: $(STAMP) ## evaluate every claim and record the ledger that the site sho
 	@mv book/results/claims.tmp book/results/claims.json
 
 bench: $(STAMP) ## time this package beside its peers, alternately; writes benchmarks/results and the table in its README
-	@$(PY) -m benchmarks
+	@$(PY) benchmarks
 
 notebooks: $(STAMP) ## execute the chapters in place and save them (NOTEBOOKS=... for some)
 	@$(PY) tools/execute_notebooks.py $(NOTEBOOKS)
