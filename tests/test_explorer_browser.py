@@ -24,7 +24,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 THEMES = {
     "light": "--pst-color-background: #ffffff; --pst-color-text-base: #222832;",
     "dark": """--pst-color-background: #121212; --pst-color-surface: #29313d; --pst-color-border: #48566b;
-        --pst-color-text-base: #ced6dd; --pst-color-text-muted: #9ca4af; color: #ced6dd;""",
+        --pst-color-text-base: #ced6dd; --pst-color-text-muted: #9ca4af; --pst-color-link: #528fe4; color: #ced6dd;""",
 }
 SLIDERS = {"sigma_w": "Standard deviation of the weights", "sigma_b": "Standard deviation of the biases"}
 
@@ -198,6 +198,26 @@ def test_a_new_address_is_followed(page: Any, site: Path) -> None:
     assert state(page)["depth"] == 7
 
 
+def test_a_link_to_a_section_is_no_state(page: Any, site: Path) -> None:
+    open_at(page, site, "#explorer-trouble")
+    page.wait_for_timeout(300)
+    assert part(page, "note").inner_text() == ""
+    assert page.evaluate("location.hash") == "#explorer-trouble"
+
+
+def test_views_lead_to_their_states(page: Any, site: Path) -> None:
+    open_at(page, site)
+    views = page.locator("[data-view]")
+    assert views.count() == 4
+    for view in views.all():
+        wanted = dict(pair.split("=") for pair in view.get_attribute("data-view").split("&"))
+        view.click()
+        page.wait_for_function(f"ntkEoc.now.state.activation === '{wanted['activation']}'")
+        assert part(page, "note").inner_text() == ""
+        assert state(page)["depth"] == int(wanted["depth"])
+        assert state(page)["edge"] == ("edge" in wanted)
+
+
 def test_out_of_range_is_clamped_and_said(page: Any, site: Path) -> None:
     open_at(page, site)
     for name, typed, kept in (("sigma_w", "40", 4), ("sigma_b", "-1", 0), ("depth", "0", 1), ("cosine", "2", 1)):
@@ -272,7 +292,7 @@ def test_accessibility(page: Any, site: Path, theme: str) -> None:
     for name in ("diagram", "kernel", "variance", "correlation"):
         assert part(page, name).get_attribute("role") == "img"
         assert "tanh" in part(page, name).get_attribute("aria-label")
-    assert page.locator(".verdict").get_attribute("aria-live") == "polite"
+    assert part(page, "verdict").get_attribute("aria-live") == "polite"
 
 
 def test_dark_mode_recolours(page: Any, site: Path) -> None:

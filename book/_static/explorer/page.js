@@ -139,14 +139,19 @@
   /** The address follows the state, but not at every step of a slider: browsers allow only so many changes. */
   function remember() {
     clearTimeout(later);
-    later = setTimeout(() => history.replaceState(null, "", states.format(state)), 250);
+    const untouched = !location.hash.includes("=") && states.format(state) === states.format(states.DEFAULTS);
+    if (!untouched) later = setTimeout(() => history.replaceState(null, "", states.format(state)), 250);
   }
 
+  /** Become what the address says, unless it names a section of this page. */
   function recall() {
-    if (location.hash === states.format(state)) return;
-    const { state: wanted, notes } = states.parse(location.hash, names);
+    const address = document.getElementById(location.hash.slice(1)) ? "" : location.hash;
+    const { state: wanted, notes } = states.parse(address, names);
     become(wanted, notes);
-    root.scrollIntoView();
+  }
+
+  function follow() {
+    if (location.hash.includes("=") && location.hash !== states.format(state)) recall();
   }
 
   function listen() {
@@ -171,7 +176,13 @@
     find("diagram").addEventListener("pointermove", (event) => {
       if (event.buttons === 1 && event.pointerType === "mouse") goTo(event);
     });
-    window.addEventListener("hashchange", recall);
+    for (const button of document.querySelectorAll("[data-view]")) {
+      button.addEventListener("click", () => {
+        become(states.parse(button.dataset.view, names).state);
+        root.scrollIntoView({ behavior: "instant" });
+      });
+    }
+    window.addEventListener("hashchange", follow);
     new MutationObserver(() => act && draw(meanfield.edgePoint(act, state.sigma_b), [])).observe(
       document.documentElement,
       { attributeFilter: ["data-theme"] },
@@ -190,6 +201,5 @@
   }
 
   listen();
-  const { state: wanted, notes } = states.parse(location.hash, names);
-  become(wanted, notes);
+  recall();
 })(globalThis.ntkEoc);

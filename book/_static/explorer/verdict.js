@@ -74,8 +74,7 @@
       return [`Ordered: ${here} still tell your inputs apart; ${then} no longer do.`, `${now}.`];
     }
     if (place.logQ === Infinity) {
-      const share = `${now}: in units of the variance, no worse than on the edge.`;
-      return ["Chaotic: variance and gradient grow from layer to layer without end.", share];
+      return ["Chaotic: variance and gradient grow from layer to layer without end.", `${now}.`];
     }
     if (!forgotten) return [`Chaotic: ${lasting(place)}, the network still sees how alike your inputs are.`, `${now}.`];
     if (!late) {
