@@ -32,6 +32,7 @@ ORDER = [
     "experiments",
     "claims",
     "plotting",
+    "explorer",
     "commands",
     "cli",
 ]
