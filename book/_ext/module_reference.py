@@ -59,7 +59,14 @@ class Modules(SphinxDirective):
         lines = []
         for layer in self.arguments[0].split():
             for name in modules(layer):
-                lines += [f"## {name}", "", "```{eval-rst}", f".. automodule:: {name}", "```", ""]
+                lines += [
+                    f"## {name.removeprefix('ntk_eoc.')}",
+                    "",
+                    "```{eval-rst}",
+                    f".. automodule:: {name}",
+                    "```",
+                    "",
+                ]
         place = nodes.section()
         place.document = self.state.document
         self.state.nested_parse(StringList(lines, source=self.env.doc2path(self.env.docname)), 0, place, True)
