@@ -180,6 +180,18 @@ def test_activation_and_edge(page: Any, site: Path) -> None:
     assert "softplus has no Edge of Chaos" in part(page, "note").inner_text()
 
 
+def test_a_late_table_does_not_undo_what_was_chosen_since(page: Any, site: Path) -> None:
+    held: list[Any] = []
+    page.route("**/tables/elu.js", lambda route: held.append(route))
+    open_at(page, site)
+    page.get_by_label("Activation").select_option("elu")
+    choose(page, "relu")
+    held[0].continue_()
+    page.wait_for_function("ntkEoc.tables.load('elu').then(() => true)")
+    page.wait_for_timeout(100)
+    assert state(page)["activation"] == "relu"
+
+
 def test_a_view_is_shared_by_its_address(page: Any, site: Path) -> None:
     open_at(page, site)
     choose(page, "gelu")
