@@ -308,11 +308,12 @@ def test_accessibility(page: Any, site: Path, theme: str) -> None:
 
 
 def test_dark_mode_recolours(page: Any, site: Path) -> None:
-    open_at(page, site)
+    open_at(page, site, "#who=you")
     shade = "document.querySelector('[data-is=diagram] image').getAttribute('href')"
     before = page.evaluate(shade)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     page.wait_for_function(f"{shade} !== {before!r}")
+    assert "“who”" in part(page, "note").inner_text()
 
 
 def test_quick_to_use_and_to_redraw(page: Any, site: Path) -> None:

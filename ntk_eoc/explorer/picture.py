@@ -37,7 +37,7 @@ def panels() -> Panels:
     sigma_b = 2.0 * np.linspace(0.0, 1.0, 25) ** 2
     edge = np.array([(value, eoc_points(act, float(value))[0].sigma_w) for value in sigma_b])
     depths = np.union1d(np.arange(1, STEPS + 1), np.geomspace(1, 10**4, 120).round().astype(int))
-    found = depth_kernels(act, COSINE, depths, **sigmas)
+    found = depth_kernels(act, COSINE, depths, sigma_b=SIGMA_B, sigma_w=SIGMA_W)
     place = phase(act, **sigmas)
     q = np.linspace(0.0, 1.25 * float(found.q[0]), 80)
     delta = 2.0 * np.sin(np.linspace(0.0, np.pi / 2, 80)) ** 2
@@ -77,9 +77,10 @@ def draw(out: Path) -> Path:
 
 def _diagram(ax: Axes, found: Panels, blue: str) -> None:
     orange = palette(4)[3]
-    ax.fill_between(*found.edge.T, 0.0, color=blue, alpha=0.35, lw=0)
-    ax.fill_between(*found.edge.T, 4.0, color=orange, alpha=0.35, lw=0)
-    ax.plot(*found.edge.T, color="black")
+    sigma_b, sigma_w = found.edge.T
+    ax.fill_between(sigma_b, sigma_w, 0.0, color=blue, alpha=0.35, lw=0)
+    ax.fill_between(sigma_b, sigma_w, 4.0, color=orange, alpha=0.35, lw=0)
+    ax.plot(sigma_b, sigma_w, color="black")
     ax.plot(SIGMA_B, SIGMA_W, "o", color=blue, ms=9, mec="white")
     ax.text(1.0, 0.7, "ordered", ha="center")
     ax.text(1.0, 3.0, "chaotic", ha="center")

@@ -14,6 +14,7 @@
   let act = null;
   let shading = null;
   let frame = null;
+  let said = [];
 
   /** Take on a state: load its activation, bring it into range, draw. Notes say what had to be changed. */
   async function become(wanted, notes = []) {
@@ -46,6 +47,7 @@
   const label = () => select.selectedOptions[0].textContent;
 
   function draw(point, notes) {
+    said = notes;
     performance.clearMeasures("explorer");
     const start = performance.now();
     showControls(point);
@@ -183,7 +185,7 @@
       });
     }
     window.addEventListener("hashchange", follow);
-    new MutationObserver(() => act && draw(meanfield.edgePoint(act, state.sigma_b), [])).observe(
+    new MutationObserver(() => act && draw(meanfield.edgePoint(act, state.sigma_b), said)).observe(
       document.documentElement,
       { attributeFilter: ["data-theme"] },
     );
