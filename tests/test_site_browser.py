@@ -23,6 +23,8 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 PAGES = [*table_of_contents(), "search", "genindex"]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+PAPER = {"width": 718, "height": 1000}  # A4 without margins, at 96 dots per inch
+UNFOLD = "document.querySelectorAll('main details').forEach(folded => folded.open = true)"
 BUDGET = 1_500_000  # bytes on the wire
 COMPRESSED = (".html", ".css", ".js", ".svg", ".json")
 
@@ -95,6 +97,8 @@ def visit(browser: Browser, address: str, request: pytest.FixtureRequest) -> Ite
     page = context.new_page()
     page.goto(f"{address}/{request.param}.html", wait_until="networkidle")
     page.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise }")
+    # A colour on its way to another one is nobody's fault either.
+    page.add_style_tag(content="*, ::before, ::after { animation: none !important; transition: none !important }")
     # Copies: what the tests do to the page is not the page's fault.
     yield Visit(page, list(complaints), dict(received))
     context.close()
@@ -124,6 +128,7 @@ def test_images_are_described_and_sized(visit: Visit) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_is_accessible(visit: Visit, scheme: Literal["light", "dark"]) -> None:
+    visit.page.evaluate(UNFOLD)
     visit.page.emulate_media(color_scheme=scheme)
     visit.page.wait_for_function(f"document.documentElement.dataset.theme == '{scheme}'")
     found = Axe().run(visit.page).response["violations"]
@@ -132,9 +137,32 @@ def test_page_is_accessible(visit: Visit, scheme: Literal["light", "dark"]) -> N
 
 
 def test_phone_scrolls_one_way(visit: Visit) -> None:
+    visit.page.evaluate(UNFOLD)
     visit.page.set_viewport_size(PHONE)
     beyond = "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
     wide = visit.page.evaluate(f"{beyond}.slice(0, 8).map(e => e.outerHTML.slice(0, 150))")
     width = visit.page.evaluate("document.documentElement.scrollWidth")
     visit.page.set_viewport_size(DESKTOP)
     assert width <= PHONE["width"], wide
+
+
+def test_page_prints_cleanly(visit: Visit) -> None:
+    """On paper the page is dark on white even where the screen is dark, and no line runs over the margin."""
+    page = visit.page
+    page.emulate_media(color_scheme="dark", media="print")
+    page.set_viewport_size(PAPER)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    lines = "[...document.querySelectorAll('main pre')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    seen = {
+        "width": page.evaluate("document.documentElement.scrollWidth"),
+        "cut off": page.evaluate(lines),
+        "folded": page.evaluate("document.querySelectorAll('main .cell details:not([open], .figure-card)').length"),
+        "brightness": page.evaluate("getComputedStyle(document.body).color.match(/\\d+/g).slice(0, 3).map(Number)"),
+        "buttons": page.locator(".bd-sidebar, .bd-header-article, .copybtn").locator("visible=true").count(),
+    }
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(color_scheme="light", media="screen")
+    page.set_viewport_size(DESKTOP)
+    assert seen["width"] <= PAPER["width"] and seen["cut off"] == seen["folded"] == seen["buttons"] == 0, seen
+    assert max(seen["brightness"]) < 100, seen
+    assert page.pdf(format="A4").startswith(b"%PDF")

@@ -21,4 +21,15 @@ async function whenReady() {
   addEventListener("resize", makeScrollersFocusable);
 }
 
+// Paper is white and cannot be unfolded.
+let before = null;
+addEventListener("beforeprint", () => {
+  before = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+  for (const folded of document.querySelectorAll("main details:not([open], .figure-card)")) folded.open = true;
+});
+addEventListener("afterprint", () => {
+  if (before) document.documentElement.dataset.theme = before;
+});
+
 addEventListener("load", whenReady);
