@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from posixpath import dirname, relpath
-from typing import Any
+from typing import Any, TypeAlias
 
 import execution_watch
 import jax
@@ -20,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 from ntk_eoc.records import about
 
 PACKAGES = ("ntk-eoc", "jax", "numpy", "scipy", "scikit-learn", "matplotlib", "jupyter-book")
-Cell = str | nodes.Node
+Cell: TypeAlias = str | nodes.Node
 
 
 class pending_status(nodes.General, nodes.Element):

@@ -24,7 +24,7 @@ class Sources(NamedTuple):
     seeds: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
 
-    def __or__(self, other: "Sources") -> "Sources":  # type: ignore[override]
+    def __or__(self, other: "Sources") -> "Sources":
         return Sources(*(tuple(dict.fromkeys(mine + new)) for mine, new in zip(self, other, strict=True)))
 
 
@@ -35,9 +35,7 @@ def behind(cells: Sequence[str]) -> Sources:
     Sources(names=('ntk_eoc.depth.depth_kernels',), seeds=('seed = 3',), records=())
     """
     reader = _Reader()
-    for cell in cells[:-1]:
-        reader.read(cell)
-    return reader.read(cells[-1])
+    return [reader.read(cell) for cell in cells][-1]
 
 
 def functions(sources: Sources) -> list[str]:
@@ -54,10 +52,7 @@ def seeds(sources: Sources) -> list[str]:
 
 def _defaults(name: str) -> Iterator[str]:
     found = _resolve(name)
-    try:
-        parameters = inspect.signature(found).parameters if callable(found) else {}
-    except ValueError:  # a builtin without one
-        return
+    parameters = inspect.signature(found).parameters if callable(found) else {}
     for seed in SEEDS:
         if seed in parameters and parameters[seed].default is not inspect.Parameter.empty:
             yield f"{seed} = {parameters[seed].default}"
@@ -113,7 +108,7 @@ class _Reader:
                     self.constants[name] = given.value
 
     def _of(self, tree: ast.AST) -> Sources:
-        found, own = Sources(), _bound_inside(tree) | _loop_names(tree)
+        found, own = Sources(), _bound_inside(tree, ast.comprehension, ast.For)
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute | ast.Name):
                 if (dotted := _dotted(node, self.imported)) is not None:
@@ -139,15 +134,9 @@ def _dotted(node: ast.expr, imported: dict[str, str]) -> str | None:
     return None
 
 
-def _loop_names(tree: ast.AST) -> set[str]:
-    """Names that a for statement gives anew, so that what they were before does not matter."""
-    targets = [node.target for node in ast.walk(tree) if isinstance(node, ast.For)]
-    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
-
-
-def _bound_inside(tree: ast.AST) -> set[str]:
-    """Names of a comprehension's or a lambda's own."""
-    loops = [node.target for node in ast.walk(tree) if isinstance(node, ast.comprehension)]
+def _bound_inside(tree: ast.AST, *kinds: type[ast.For] | type[ast.comprehension]) -> set[str]:
+    """Names that belong to lambdas and to loops of these kinds, whatever they were before."""
+    loops = [node.target for node in ast.walk(tree) if isinstance(node, kinds)]
     lambdas = [node.args for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
     names = {node.id for loop in loops for node in ast.walk(loop) if isinstance(node, ast.Name)}
     return names | {node.arg for each in lambdas for node in ast.walk(each) if isinstance(node, ast.arg)}
@@ -157,4 +146,4 @@ def _stored(tree: ast.AST) -> set[str]:
     """Names that a statement or target gives a value; what is put into a container belongs to no name."""
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    return (names - _bound_inside(tree)) | defined
+    return (names - _bound_inside(tree, ast.comprehension)) | defined

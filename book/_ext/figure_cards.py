@@ -8,7 +8,7 @@ import json
 import shutil
 from pathlib import Path
 from posixpath import dirname, relpath
-from typing import Any
+from typing import Any, TypeAlias
 
 import cell_sources
 import execution_watch
@@ -20,7 +20,7 @@ from sphinx.application import Sphinx
 from ntk_eoc.records import commit
 
 ARRAYS = "_arrays"
-Inline = list[nodes.Node]
+Inline: TypeAlias = list[nodes.Node]
 
 
 def add_cards(app: Sphinx, document: nodes.document) -> None:
