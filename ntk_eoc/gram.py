@@ -54,17 +54,20 @@ class Profile(NamedTuple):
 
 
 def input_gaps(x1: Float64[ndarray, "N d"], x2: Float64[ndarray, "M d"] | None = None) -> Float64[ndarray, "N M"]:
-    """1 - cosine between the rows of x1 and x2 (x1 if None), with all its digits for rows that are nearly parallel.
+    """1 - cosine between the rows of x1 and x2 (x1 if None), with all its digits for rows that are nearly parallel,
+    and exactly 2 for opposite rows.
 
     >>> input_gaps(np.array([[1.0, 0.0], [3.0, 4.0]])).round(12).tolist()
     [[0.0, 0.4], [0.4, 0.0]]
     """
     left, right = (_directions(name, x) for name, x in (("x1", x1), ("x2", x1 if x2 is None else x2)))
     found = 1.0 - left @ right.T
-    row, column = np.nonzero(found < 1e-2)  # there the product cancels, the difference of the rows does not
-    for some in np.array_split(np.arange(row.size), 1 + row.size // 10_000):
-        near = left[row[some]] - right[column[some]]
-        found[row[some], column[some]] = 0.5 * np.sum(near * near, axis=1)
+    # at both ends the product cancels: there the difference of the rows, or their sum, does not
+    for sign, close, start in ((1.0, found < 1e-2, 0.0), (-1.0, found > 2.0 - 1e-2, 2.0)):
+        row, column = np.nonzero(close)
+        for some in np.array_split(np.arange(row.size), 1 + row.size // 10_000):
+            short = left[row[some]] - sign * right[column[some]]
+            found[row[some], column[some]] = start + sign * 0.5 * np.sum(short * short, axis=1)
     return np.clip(found if x2 is not None else 0.5 * (found + found.T), 0.0, 2.0)
 
 

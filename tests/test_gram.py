@@ -173,3 +173,10 @@ def test_what_is_not_resolved_is_refused() -> None:
     nearly_odd = from_function(lambda x: jnp.tanh(x) + 1e-9, name="nearly_odd")
     with pytest.raises(RuntimeError, match="not resolved in the angle"):
         gram.profile(nearly_odd, [60], sigma_b=0.0, sigma_w=2.0, q0=1.0)
+
+
+def test_opposite_rows_are_two_apart_to_the_last_digit() -> None:
+    """A kink has a square root at c = -1: one digit lost in the cosine would be half of the digits of the kernel."""
+    x = np.random.default_rng(3).standard_normal((50, 37))
+    assert (np.diag(gram.input_gaps(x, -3.0 * x)) == 2.0).all()
+    assert np.diag(gram.input_gaps(x, -x + 1e-9 * x[::-1])).min() > 2.0 - 1e-15

@@ -80,7 +80,7 @@ def drift(axes: Axis, found: Any, activation: str, depth: int = 2) -> None:
     for (width, column), color, mark in zip(chosen, ramp(len(chosen)), ("o", "s", "^", "D", "v"), strict=False):
         values = moved[row, column].mean(axis=-1)
         axes[0].loglog(grid.steps, values, color=color, marker=mark)
-        direct_label(axes[0], grid.steps[-1], values[-1], str(width), color)
+        direct_label(axes[0], float(grid.steps[-1]), values[-1], str(width), color)
     n = np.array([width for width, _ in chosen], dtype=float)
     columns = [column for _, column in chosen]
     for name, part in zip(grid.activations, moved, strict=True):
