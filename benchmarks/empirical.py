@@ -36,13 +36,12 @@ def flops(depth: int) -> float:
 
 
 DEPTHS = (3, 10)
-TOLERANCE = (
-    1 / WIDTH
-)  # rounding may put a unit near ReLU's kink on either side, and then its whole part is there or not
+# Rounding may put a unit near the kink of ReLU on either side, and then its whole part is there or not.
+TOLERANCE = 1 / WIDTH
 METHODS = ("structured derivatives", "structured derivatives, no hint", "NTK-vector products", "Jacobian contraction")
 CASES = {f"empirical NTK, depth {depth}": partial(ours, depth) for depth in DEPTHS}
 MATCHES = [
-    Match(case, tuple(f"empirical depth {depth}: {method}" for method in METHODS), TOLERANCE, flops(depth))
+    Match(case, tuple(f"empirical depth {depth}: {method}" for method in METHODS), TOLERANCE, flops=flops(depth))
     for depth, case in zip(DEPTHS, CASES, strict=True)
 ]
 
