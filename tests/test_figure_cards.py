@@ -2,19 +2,15 @@
 
 import csv
 import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import cell_sources
+import execution_watch
 import nbformat
 import pytest
 from built_site import ROOT, SITE, site, table_of_contents
 from nbclient import NotebookClient
-
-sys.path.append(str(ROOT / "book" / "_ext"))
-
-import cell_sources
-import execution_watch
 
 CHAPTERS = [path for name in table_of_contents() if (path := ROOT / f"{name}.ipynb").is_file()]
 SETUP = "from ntk_eoc.experiments import residual\nfrom ntk_eoc.plotting import residual as draw"

@@ -8,15 +8,12 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import launch
 import nbformat
+import page_head
 import pytest
 import yaml
 from built_site import ROOT, site, table_of_contents
-
-sys.path.append(str(ROOT / "book" / "_ext"))
-
-import launch
-import page_head
 
 HOME, REPOSITORY = "https://example.org/book", "https://github.com/someone/ntk-eoc"
 

@@ -1,18 +1,14 @@
 """The site's own extensions, and what can be said of the built pages without a browser."""
 
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pytest
-from built_site import ROOT, site, table_of_contents
-
-sys.path.append(str(ROOT / "book" / "_ext"))
-
 import local_assets
 import module_reference
+import pytest
+from built_site import ROOT, site, table_of_contents
 
 ADDRESSES = {"script": "src", "img": "src", "link": "href", "source": "src", "iframe": "src", "a": "href"}
 

@@ -2,14 +2,10 @@
 
 import json
 import re
-import sys
 
 import pytest
-from built_site import ROOT, site, table_of_contents
-
-sys.path.append(str(ROOT / "book" / "_ext"))
-
 import recorded_numbers
+from built_site import ROOT, site, table_of_contents
 
 from ntk_eoc.experiments import trained_choices
 

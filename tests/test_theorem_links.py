@@ -2,17 +2,13 @@
 
 import inspect
 import re
-import sys
 from importlib import import_module
 from typing import Any
 
 import nbformat
 import pytest
-from built_site import ROOT, site, table_of_contents
-
-sys.path.append(str(ROOT / "book" / "_ext"))
-
 import theorem_links
+from built_site import ROOT, site, table_of_contents
 
 TABLE = theorem_links.table()
 STATEMENT = re.compile(rf"\{{prf:(?:{'|'.join(theorem_links.KINDS)})\}}[^\n]*\n(?::(?!label)[^\n]*\n)*:label: (\S+)")

@@ -3,7 +3,6 @@
 The first is known only when every chapter has been executed, so it is set when pages are written.
 """
 
-import json
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias
 
 import execution_watch
 import jax
+from claims_table import linked, recorded
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -36,12 +36,13 @@ class LedgerStatus(SphinxDirective):
     """Each claim of the recorded ledger with its verdict and the seconds that its evidence took."""
 
     def run(self) -> list[nodes.Node]:
-        report = json.loads((Path(self.env.srcdir) / "book" / "results" / "claims.json").read_text())
+        report = recorded(self.env.srcdir)
         rows = []
         for claim in report["claims"]:
-            item = f"{{doc}}`{claim['item']} <{claim['chapter']}>`" if claim["chapter"] else claim["item"]
             state = ("agrees" if claim["ok"] else "**disagrees**") if claim["evidence"] else "none"
-            rows.append(f"| `{claim['id']}` | {item} | {claim['verdict']} | {state} | {claim['seconds']:.1f} |")
+            rows.append(
+                f"| `{claim['id']}` | {linked(claim)} | {claim['verdict']} | {state} | {claim['seconds']:.1f} |"
+            )
         head = ["| id | in the paper | verdict | evidence | seconds |", "|---|---|---|---|---:|"]
         total = sum(claim["seconds"] for claim in report["claims"])
         closing = f"In all {total:.0f} seconds, recorded at commit `{(report['commit'] or 'unknown')[:10]}`."

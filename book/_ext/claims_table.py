@@ -1,12 +1,13 @@
 """``{claims-table}``: the recorded ledger as a table, one row a claim, with a badge for its verdict and its chapter."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from ntk_eoc.claims.page import plain, read
 
 RECORD = Path("book") / "results" / "claims.json"
 BADGES = {
@@ -27,18 +28,19 @@ def table(report: dict[str, Any]) -> str:
     """
     lines = ["| in the paper | what holds | verdict |", "|---|---|---|"]
     for claim in report["claims"]:
-        chapter = claim["chapter"]
-        item = f"{{doc}}`{claim['item']} <{chapter}>`" if chapter else claim["item"]
         badge = f"{{{BADGES[claim['verdict']]}}}`{claim['verdict']}`"
-        lines.append(f"| {item} | {_plain(claim['statement'])} | {badge} |")
+        lines.append(f"| {linked(claim)} | {plain(claim['statement'])} | {badge} |")
     return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
-    """Text in which Markdown finds nothing to set, and no end of a cell."""
-    for mark in r"*_[]|":
-        text = text.replace(mark, "\\" + mark)
-    return text
+def linked(claim: dict[str, Any]) -> str:
+    """The place in the paper, as a link to the chapter about it where there is one."""
+    return f"{{doc}}`{claim['item']} <{claim['chapter']}>`" if claim["chapter"] else str(claim["item"])
+
+
+def recorded(srcdir: Path | str) -> dict[str, Any]:
+    """The report that the book shows."""
+    return read(Path(srcdir) / RECORD)
 
 
 class ClaimsTable(SphinxDirective):
@@ -46,9 +48,8 @@ class ClaimsTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The parsed table; the page is built again when the record changes."""
-        path = Path(self.env.srcdir) / RECORD
-        self.env.note_dependency(str(path))
-        return self.parse_text_to_nodes(table(json.loads(path.read_text())))
+        self.env.note_dependency(str(Path(self.env.srcdir) / RECORD))
+        return self.parse_text_to_nodes(table(recorded(self.env.srcdir)))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -4,10 +4,10 @@
 ``{effect}`momentum 0.9` `` is what that choice does to the trained accuracies, in percentage points.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
+from claims_table import recorded
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
@@ -58,7 +58,7 @@ class Recorded(SphinxRole):
             if self.name == "effect":
                 text = effect(trained_choices.load(root / "trained_choices.npz"), self.text)
             else:
-                text = measured(json.loads((root / "claims.json").read_text()), self.text)
+                text = measured(recorded(self.env.srcdir), self.text)
         except KeyError:
             message = self.inliner.reporter.warning(f"no recorded number for {self.text!r}", line=self.lineno)
             return [], [message]

@@ -46,18 +46,22 @@ def markdown(report: dict[str, Any]) -> str:
 def _item(claim: dict[str, Any]) -> str:
     lines = [
         f"- {claim['item']} (`{claim['id']}`)",
-        f"  - *In the paper:* {_plain(claim['printed'])}",
-        f"  - *Here:* {_plain(claim['statement'])}",
+        f"  - *In the paper:* {plain(claim['printed'])}",
+        f"  - *Here:* {plain(claim['statement'])}",
     ]
     if claim["measured"] is not None:
         numbers = f"{claim['measured']:.6g}, expected {claim['expected']:.6g} ± {claim['tolerance']:.2g}"
         link = f" See [the chapter]({claim['chapter']}.ipynb)." if claim["chapter"] else ""
-        lines.append(f"  - *Measured:* {_plain(claim['quantity'])}: {numbers}.{link}")
+        lines.append(f"  - *Measured:* {plain(claim['quantity'])}: {numbers}.{link}")
     return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
-    """Text in which Markdown finds nothing to set."""
+def plain(text: str) -> str:
+    """Text in which Markdown finds nothing to set, and no end of a table's cell.
+
+    >>> print(plain("q_a * [b] | c"))
+    q\\_a \\* \\[b\\] \\| c
+    """
     for mark in r"*_[]|":
         text = text.replace(mark, "\\" + mark)
     return text
