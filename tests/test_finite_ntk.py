@@ -126,6 +126,14 @@ def test_order_recovers_a_power_with_its_interval() -> None:
     assert abs(found.exponent + 0.5) < 3 * found.half_width < 0.1
 
 
+def test_networks_side_by_side_train_as_if_alone() -> None:
+    config = ntk_drift.DriftConfig(("tanh",), ((3, 8),), (2, 5), seeds=3, images=4)
+    together = ntk_drift.drift(config).moved[0, 0]
+    alone = ntk_drift.drift(replace(config, seeds=1)).moved[0, 0]
+    np.testing.assert_allclose(alone[:, 0], together[:, 0], rtol=1e-9)
+    assert np.all(together > 0.01)
+
+
 def test_learned_slopes_add_the_square_of_the_derivative_by_each_slope() -> None:
     act, net, x = get("prelu:0.25"), ensembles.edge("leaky_relu:0.25", width=8, depth=3), ensembles.images(1)
     params = jax.tree.map(lambda leaf: leaf[0], next(ensembles.draw(net, x.shape[1], seeds=1)))
