@@ -32,7 +32,9 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 # The theory is float64 on the CPU; elsewhere JAX would warn about a GPU that it cannot use.
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: help book test verify claims bench notebooks lint lock newest serve clean distclean
+ABOUT_THE_SITE = $(shell grep -l built_site tests/test_*.py)
+
+.PHONY: help book test browser verify claims bench notebooks lint lock newest serve clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -46,6 +48,9 @@ book: $(STAMP) ## execute every chapter afresh and build the site
 test: $(STAMP) ## unit tests and doctests, then the checked cells of every chapter
 	@$(PY) -m pytest tests ntk_eoc --doctest-modules -n $(WORKERS) --dist loadfile
 	@$(PY) -m pytest book -o addopts= -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+
+browser: $(STAMP) ## the built site and its pages in headless Chromium; after make book
+	@SITE_TESTS=yes $(PY) -m pytest $(ABOUT_THE_SITE) -n $(WORKERS) --dist worksteal
 
 verify: $(STAMP) ## evaluate every claim of the paper and print the verdicts
 	@$(VENV)/bin/ntk-eoc verify

@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from ntk_eoc.activations import NAMED
 from ntk_eoc.depth import depth_kernels
 from ntk_eoc.explorer import CATALOGUE, series
 from ntk_eoc.meanfield import eoc_points, phase
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-
 ROOT = Path(__file__).parents[1] / "book"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # The colours that the book's theme gives its pages.
 THEMES = {
     "light": "--pst-color-background: #ffffff; --pst-color-text-base: #222832;",
@@ -27,16 +23,6 @@ THEMES = {
         --pst-color-text-base: #ced6dd; --pst-color-text-muted: #9ca4af; --pst-color-link: #528fe4; color: #ced6dd;""",
 }
 SLIDERS = {"sigma_w": "Standard deviation of the weights", "sigma_b": "Standard deviation of the biases"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    with playwright.sync_playwright() as run:
-        found = run.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +283,7 @@ def test_accessibility(page: Any, site: Path, theme: str) -> None:
     open_at(page, site)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     page.add_style_tag(content=f"html {{ background: var(--pst-color-background); {THEMES[theme]} }}")
-    found = axe.Axe().run(page, options={"preload": False})
+    found = Axe().run(page, options={"preload": False})
     worst = [rule for rule in found.response["violations"] if rule["impact"] in ("serious", "critical")]
     bad = [(rule["id"], part["html"]) for rule in worst for part in rule["nodes"]]
     assert not bad

@@ -254,6 +254,9 @@ def test_more_epochs_and_more_seeds_go_on_from_what_is_there(capsys: Any, tmp_pa
         ends.append(set(log.read_text().splitlines()))
         assert len(ends[-1]) == seeds * (epochs + 1)
     assert ends[0] < ends[1] < ends[2]
+    _, about = records.load(tmp_path / "8x4" / "relu" / "row.npz")
+    assert [(one["epochs"], one["seeds"]) for one in about["earlier"]] == [(1, 1), (1, 2)]
+    assert about["earlier"][0]["commit"] == records.commit()
 
 
 def test_table_1_reports_the_epochs_that_the_paper_prints(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:

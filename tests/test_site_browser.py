@@ -1,13 +1,8 @@
-"""The built site in a real browser: every page of the contents opens cleanly, is readable and accessible.
-
-Debian's chromium is used, or the one that CHROMIUM names; without a browser all of this is skipped.
-"""
+"""The built site in a real browser: every page of the contents opens cleanly, is readable and accessible."""
 
 import functools
 import gzip
 import http.server
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -17,18 +12,14 @@ from typing import Literal, NamedTuple
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from built_site import site, table_of_contents
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Response
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 PAGES = [*table_of_contents(), "search", "genindex"]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 PAPER = {"width": 718, "height": 1000}  # A4 without margins, at 96 dots per inch
 UNFOLD = "document.querySelectorAll('main details').forEach(folded => folded.open = true)"
 BUDGET = 1_500_000  # bytes on the wire
 COMPRESSED = (".html", ".css", ".js", ".svg", ".json")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium")
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -57,14 +48,6 @@ def address() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield running
-        running.close()
 
 
 class Visit(NamedTuple):

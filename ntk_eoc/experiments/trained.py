@@ -173,7 +173,14 @@ def _line(job: Job, one: Finished | None, epochs: int) -> Line:
 
 
 def _record(place: Path, result: Result, how: str, seconds: float) -> None:
+    """Write a row. One that goes on from an earlier record tells of it: whose commit, how far, and the time of both."""
     diverged = np.array([(-1, -1) if at is None else at for at in result.diverged])
+    earlier = []
+    if (place / RECORD).is_file():
+        _, before = records.load(place / RECORD)
+        seconds += before["seconds"]
+        reached = {"epochs": before["config"]["sgd"]["epochs"], "seeds": before["config"]["seeds"]["count"]}
+        earlier = [*before.get("earlier", []), {"commit": before["commit"], **reached}]
     about = records.about(
         command=how,
         config=asdict(result.config),
@@ -181,4 +188,5 @@ def _record(place: Path, result: Result, how: str, seconds: float) -> None:
         seconds=seconds,
         data=data.checksums(result.config.inputs.dataset),
     )
+    about |= {"earlier": earlier} if earlier else {}
     records.save(place / RECORD, {**result.curves._asdict(), "diverged": diverged}, about)

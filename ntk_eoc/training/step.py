@@ -17,9 +17,8 @@ from jaxtyping import Float32, Int32
 from ntk_eoc.activations import Function, PReLU, get
 from ntk_eoc.networks import Dense
 
-BLOCK = (
-    4  # layers whose gradients come from one batched product, which XLA spreads over the cores; one alone it does not
-)
+# Layers whose gradients come from one batched product, which XLA spreads over the cores; one alone it does not.
+BLOCK = 4
 
 
 class Weights(NamedTuple):
