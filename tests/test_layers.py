@@ -22,6 +22,8 @@ ORDER = [
     "kernels",
     "depth",
     "gram",
+    "spectrum",
+    "scaled",
     "asymptotics",
     "networks",
     "data",

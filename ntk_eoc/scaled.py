@@ -1,0 +1,187 @@
+"""Residual networks whose branches are scaled: layer l is divided by sqrt(l) (later versions of the paper).
+
+    y^l = y^{l-1} + (1/sqrt l) (W^l phi(y^{l-1}) + b^l),  l = 2, ..., L,
+
+so that q^l = q^{l-1} + (1/l)(sigma_b^2 + sigma_w^2 E[phi phi]) and the variance grows like a power of L instead of
+exponentially. For a positively homogeneous phi without bias, with s = sigma_w^2 E[phi'^2]: q^L = q^1 prod(1 + s/l), of
+order L^s, K^L(x, x)/q^L = 1 + sum s/(l + s), of order s log L, and K^L(x, x')/K^L(x, x) tends to 1/4 as slowly as
+1/(s log L), with no logarithm
+beside it: the steps s/l are square-summable, so depth acts as a continuous time tau = s log L.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Float64
+from numpy import ndarray
+from scipy.integrate import solve_ivp
+from scipy.special import digamma, gammaln
+
+from ntk_eoc.activations import Activation
+from ntk_eoc.errors import Scalar, check_cosine, check_depth, check_sigma, require_x64
+from ntk_eoc.gaussian import choose_rule
+from ntk_eoc.kernels import Kernels, check_inputs, first_layer, next_state
+from ntk_eoc.tables import arrays_of, evaluate, look_up, table
+
+ENGINE = 10_000_000  # layers that are computed one by one; the law goes on from there
+
+
+class ScaledKernels(NamedTuple):
+    """Kernels of one pair of inputs of equal norms at the depths asked for, in units that stay finite.
+
+    ``log_growth`` = log(q^L/q^1); ``delta`` = 1 - correlation of the outputs; ``kappa`` = K^L(x, x')/q^L and
+    ``kappa_diagonal`` = K^L(x, x)/q^L.
+    """
+
+    depth: Float64[ndarray, " D"]
+    log_growth: Float64[ndarray, " D"]
+    delta: Float64[ndarray, " D"]
+    kappa: Float64[ndarray, " D"]
+    kappa_diagonal: Float64[ndarray, " D"]
+
+
+def scaled_kernels(
+    act: Activation,
+    x1: Float[Array, "N d"],
+    x2: Float[Array, "M d"] | None = None,
+    *,
+    sigma_b: Scalar,
+    sigma_w: Scalar,
+    depth: int,
+) -> Kernels:
+    """NNGP and NTK Gram matrices of a scaled residual network, for inputs of any norms and any activation.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> one = jnp.ones((1, 1))
+    >>> scaled_kernels(NAMED["relu"], one, sigma_b=0.0, sigma_w=2**0.5, depth=2).ntk.tolist()  # 2 (1 + 1/2 + 1/2)
+    [[4.0]]
+    """
+    require_x64()
+    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
+    x1 = check_inputs("x1", x1)
+    x2 = x1 if x2 is None else check_inputs("x2", x2)
+    state = first_layer(x1, x2, sigma_b=sigma_b, sigma_w=sigma_w)
+    for level in range(2, check_depth(depth) + 1):
+        rule = choose_rule((state.q1, state.q2), state.delta)
+        state = _layer(act, state, sigma_b / level**0.5, sigma_w / level**0.5, rule)
+    nngp = jnp.sqrt(state.q1)[:, None] * jnp.sqrt(state.q2)[None, :] * (1.0 - state.delta)
+    return Kernels(nngp, state.ntk, state.delta)
+
+
+_layer = jax.jit(
+    lambda act, state, sigma_b, sigma_w, rule: next_state(
+        act, state, sigma_b=sigma_b, sigma_w=sigma_w, architecture="residual", rule=rule
+    ),
+    static_argnums=(0, 4),
+)
+
+
+def scaled_depths(
+    act: Activation, cosine: Scalar, depths: Sequence[int] | ndarray, *, sigma_w: Scalar
+) -> ScaledKernels:
+    """Kernels of one pair at increasing ``depths``, for a positively homogeneous phi without bias.
+
+    Layer by layer up to ten million, beyond by the law of ``continued``. Raises ``ValueError`` for another activation.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> found = scaled_depths(NAMED["relu"], 0.0, [1, 10, 1000], sigma_w=2**0.5)
+    >>> (found.kappa / found.kappa_diagonal).round(3).tolist()
+    [0.0, 0.196, 0.278]
+    """
+    require_x64()
+    cosine, sigma_w = check_cosine(cosine), check_sigma("sigma_w", sigma_w, positive=True)
+    wanted = np.array([check_depth(depth) for depth in depths])
+    if not wanted.size or (np.diff(wanted) <= 0).any():
+        raise ValueError("depths: expected increasing depths, at least one")
+    s = branch_share(act, sigma_w)
+    tab = table(act, 1.0)
+    near = np.minimum(wanted, ENGINE)
+    steps = np.diff(np.concatenate([[1], near]))
+    start = (np.sqrt(0.5 * (1.0 - cosine)), 0.0, cosine, 0.0)
+    root, kappa = (np.asarray(part) for part in _scan(tab.power, arrays_of(tab), (s, 1.0 / tab.slopes), start, steps))
+    delta, kappa = 2 * root * root, kappa.copy()
+    for i in np.flatnonzero(wanted > ENGINE):
+        delta[i], kappa[i] = continued(act, s, (delta[i], kappa[i]), (ENGINE, int(wanted[i])))
+    growth = gammaln(wanted + 1.0 + s) - gammaln(wanted + 1.0) - gammaln(2.0 + s)
+    return ScaledKernels(wanted.astype(float), growth, delta, kappa, 1.0 + tau(s, 1, wanted))
+
+
+def branch_share(act: Activation, sigma_w: Scalar) -> float:
+    """s = sigma_w^2 E[phi'^2]; ``ValueError`` unless the activation is positively homogeneous.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> branch_share(NAMED["relu"], 2.0)
+    2.0
+    """
+    if act.slopes is None or not any(act.slopes):
+        raise ValueError(f"act: expected a positively homogeneous activation, such as relu, got {act.name}")
+    return float(sigma_w) ** 2 * 0.5 * (act.slopes[0] ** 2 + act.slopes[1] ** 2)
+
+
+def tau(s: float, begin: Scalar | ndarray, end: Scalar | ndarray) -> Float64[ndarray, "..."]:
+    """The time between two depths: the sum of s/(l + s) over the layers begin < l <= end, about s log(end/begin).
+
+    >>> float(tau(1.0, 1, 3).round(9)) == round(1 / 3 + 1 / 4, 9)
+    True
+    """
+    return np.asarray(s * (digamma(np.asarray(end) + 1.0 + s) - digamma(np.asarray(begin) + 1.0 + s)))
+
+
+def continued(act: Activation, s: float, state: tuple[Scalar, Scalar], between: tuple[int, int]) -> tuple[float, float]:
+    """(delta, kappa) at the second depth of ``between``, from those at the first, by the limit of small steps:
+
+        d delta/d tau = -delta r(delta),    d kappa/d tau = 1 - delta (1 - r(delta)) - g(delta) kappa,
+
+    with r, g of one layer. Left out are the squares of the steps, sum (s/l)^2 < s^2/begin.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> [round(part, 4) for part in continued(NAMED["relu"], 1.0, (1.0, 0.0), (1, 2))]
+    [0.9021, 0.1062]
+    """
+    tab = table(act, 1.0)
+    span = float(tau(s, *between))
+
+    def slope(_: float, at: ndarray) -> list[float]:
+        root, kappa = at
+        r, g = (float(part) / tab.slopes for part in look_up(tab, jnp.array(root)))
+        return [-0.5 * root * r, 1.0 - 2 * root * root * (1.0 - r) - g * kappa]
+
+    start = [np.sqrt(0.5 * float(state[0])), float(state[1])]
+    end = solve_ivp(slope, (0.0, span), start, rtol=1e-12, atol=1e-14, method="DOP853").y[:, -1]
+    return float(2 * end[0] ** 2), float(end[1])
+
+
+@partial(jax.jit, static_argnums=0)
+def _scan(power: int, arrays: tuple, branch: tuple, start: tuple, steps: Array) -> tuple[Array, Array]:
+    s, scale = branch
+
+    def one(level: Array, state: tuple) -> tuple:
+        root, root_low, kappa, kappa_low = state
+        share = s / (level + s)
+        r, g = evaluate(power, arrays, root)
+        turn = share * scale * r  # delta' = delta (1 - turn)
+        new, root_low = _add(root, root_low, -root * turn / (1.0 + jnp.sqrt(1.0 - turn)))
+        # the branch holds 1 - delta (1 - scale r) of its variance in common
+        kept = 1.0 - 2 * root * root * (1.0 - scale * r)
+        kappa, kappa_low = _add(kappa, kappa_low, share * (kept - scale * g * kappa))
+        return new, root_low, kappa, kappa_low
+
+    def segment(at: tuple[Array, tuple], count: Array) -> tuple[tuple[Array, tuple], tuple[Array, Array]]:
+        level, state = at
+        state = jax.lax.fori_loop(level, level + count, lambda at, state: one(at + 1.0, state), state)
+        return (level + count, state), (state[0], state[2])
+
+    state = tuple(jnp.asarray(part, dtype=float) for part in start)
+    return jax.lax.scan(segment, (jnp.asarray(1), state), jnp.asarray(steps))[1]
+
+
+def _add(high: Array, low: Array, term: Array) -> tuple[Array, Array]:
+    """Compensated summation, as in ``zonal``."""
+    term = term + low
+    total = high + term
+    return total, term - (total - high)
