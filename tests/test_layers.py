@@ -24,6 +24,7 @@ ORDER = [
     "gram",
     "spectrum",
     "scaled",
+    "convolution",
     "asymptotics",
     "networks",
     "data",
