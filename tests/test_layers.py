@@ -21,6 +21,7 @@ ORDER = [
     "zonal",
     "kernels",
     "depth",
+    "layerwise",
     "gram",
     "spectrum",
     "scaled",
