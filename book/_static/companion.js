@@ -7,6 +7,14 @@ function makeScrollersFocusable() {
   }
 }
 
+// A formula in a line that has no room in it may break. All are measured before any is changed.
+function breakWideFormulas() {
+  const formulas = [...document.querySelectorAll("mjx-container:not([display])")];
+  for (const formula of formulas) formula.classList.remove("wide");
+  const wide = formulas.filter((formula) => formula.offsetWidth > formula.closest("p, dd, li, td, div").clientWidth);
+  for (const formula of wide) formula.classList.add("wide");
+}
+
 // The arrows that unfold the side bar have no text.
 function nameArrows() {
   for (const arrow of document.querySelectorAll(".bd-sidebar-primary summary:not([aria-label])")) {
@@ -17,7 +25,9 @@ function nameArrows() {
 async function whenReady() {
   nameArrows();
   await window.MathJax?.startup?.promise;
+  breakWideFormulas();
   makeScrollersFocusable();
+  addEventListener("resize", breakWideFormulas);
   addEventListener("resize", makeScrollersFocusable);
 }
 
