@@ -80,7 +80,9 @@ def link_mentions(app: Sphinx, document: nodes.document, page: str) -> None:
     wanted = [symbol for symbol in known if symbol.tex not in OTHERWISE.get(page, ())]
     address = app.builder.get_relative_uri(page, NOTATION)
     for formula, symbol in first_mentions(document, wanted):
-        link = nodes.reference("", "", internal=True, refuri=f"{address}#{symbol.anchor}", classes=["symbol"])
+        place = f"{address}#{symbol.anchor}"
+        # The title is for programs that find no name in a formula.
+        link = nodes.reference("", "", internal=True, refuri=place, reftitle="In the notation", classes=["symbol"])
         formula.replace_self(link)
         link += formula
 

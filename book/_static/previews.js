@@ -33,7 +33,7 @@ async function show(link) {
   shown = link;
   const copy = await copyFor(link);
   if (!copy || shown !== link) return;
-  link.removeAttribute("title"); // the browser would show it on top
+  if (!link.matches(".symbol")) link.removeAttribute("title"); // the browser would show it on top
   box.replaceChildren(copy);
   box.hidden = false;
   if (!box.querySelector("mjx-container")) await window.MathJax?.typesetPromise?.([box]);
