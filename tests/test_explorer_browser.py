@@ -303,7 +303,7 @@ def test_dark_mode_recolours(page: Any, site: Path) -> None:
 
 
 def test_a_slider_move_draws_once_and_asks_for_nothing(page: Any, site: Path) -> None:
-    """How long it takes is the business of benchmarks/site.py."""
+    """How long it takes is the business of benchmarks/website.py."""
     open_at(page, site)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
