@@ -82,6 +82,15 @@ def test_the_table_is_what_was_measured(contest: ModuleType, tmp_path: Path, mon
     assert readme.read_text() == once
 
 
+def test_what_has_no_peer_has_limits(contest: ModuleType) -> None:
+    from common import report
+
+    row = {"work": "a paint", "median_s": 0.25, "slowest_s": 1.2, "limit_s": 1.5}
+    about = ABOUT | {"config": {"turns": 5, "load": 0.3}}
+    found = report.section({"title": "A site", "rows": [row], "about": about})
+    assert "| a paint | 250 ms | 1.2 s | 1.5 s |" in found and "load 0.3" in found
+
+
 def test_the_work_of_the_empirical_kernel_is_counted(contest: ModuleType) -> None:
     """Multiplications and additions of the products, one after the other, at depth 3."""
     import empirical

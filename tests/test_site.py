@@ -129,3 +129,21 @@ def test_links_inside_the_site_resolve(pages: dict[Path, Page]) -> None:
             elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
                 broken.append((path.name, address))
     assert broken == []
+
+
+def test_symbols_of_every_chapter_lead_to_the_notation(pages: dict[Path, Page]) -> None:
+    """A page of formulas that begin with one of these links the first of them, and no other."""
+    notation = pages[site() / "book" / "notation.html"]
+    chapters = [site() / f"{name}.html" for name in table_of_contents() if (ROOT / f"{name}.ipynb").is_file()]
+    linked = 0
+    for tex, anchor in {r"\sigma_w": "sigma-w", r"\sigma_b": "sigma-b", r"\chi": "chi", "K": "K", "q": "q"}.items():
+        assert f"symbol-{anchor}" in notation.ids
+        begins = re.compile(rf'<p>(?:(?!</p>).)*?<span class="math[^"]*">\\\({re.escape(tex)}(?![A-Za-z_])', re.DOTALL)
+        for path in chapters:
+            if path.name == "notation.html":
+                continue
+            found = [address for _, address in pages[path].found if address.endswith(f"#symbol-{anchor}")]
+            body = re.sub(r"<(figure|table)\b.*?</\1>", "", path.read_text(), flags=re.DOTALL)
+            assert found == ["notation.html#symbol-" + anchor] * bool(begins.search(body)), (path.name, tex)
+            linked += len(found)
+    assert linked > 20

@@ -18,7 +18,20 @@ PAGES = [*table_of_contents(), "search", "genindex"]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 PAPER = {"width": 718, "height": 1000}  # A4 without margins, at 96 dots per inch
 UNFOLD = "document.querySelectorAll('main details').forEach(folded => folded.open = true)"
+# Formulas in a line that end beyond it, and displayed ones that scroll although only their number is in the way.
+CUT = """[...document.querySelectorAll("main span.math mjx-math")].filter((formula) =>
+  Math.max(...[...formula.children].map((part) => part.getBoundingClientRect().right)) >
+  formula.closest("p, dd, li, td, div").getBoundingClientRect().right + 1).map((formula) => formula.textContent)"""
+BESIDE = """[...document.querySelectorAll("main div.math:has(.eqno) mjx-container")].filter((formula) =>
+  formula.scrollWidth > formula.clientWidth + 1 &&
+  formula.parentElement.clientWidth > formula.clientWidth + 1).map((formula) => formula.textContent)"""
 BUDGET = 1_500_000  # bytes on the wire
+STILL = 0.02  # cumulative layout shift; the search engines call 0.1 good
+WATCH = """window.shifts = [];
+new PerformanceObserver((list) => {
+  for (const { value, sources } of list.getEntries())
+    shifts.push([value, ...sources.map(({ node }) => node?.outerHTML?.slice(0, 100) ?? "")]);
+}).observe({ type: "layout-shift", buffered: true });"""
 COMPRESSED = (".html", ".css", ".js", ".svg", ".json")
 
 
@@ -51,11 +64,12 @@ def address() -> Iterator[str]:
 
 
 class Visit(NamedTuple):
-    """An open page: what went wrong while it loaded, and how many bytes came over the wire."""
+    """An open page: what went wrong while it loaded, how many bytes came over the wire, and what moved."""
 
     page: Page
     complaints: list[str]
     received: dict[str, int]
+    shifts: list[tuple[float, ...]]
 
 
 @pytest.fixture(scope="module", params=PAGES)
@@ -77,13 +91,15 @@ def visit(browser: Browser, address: str, request: pytest.FixtureRequest) -> Ite
     context.on("request", lambda asked: complain(not asked.url.startswith((address, "data:")), asked.url))
     context.on("requestfailed", lambda asked: complain(True, f"failed: {asked.url}"))
     context.on("response", note)
+    context.add_init_script(WATCH)
     page = context.new_page()
     page.goto(f"{address}/{request.param}.html", wait_until="networkidle")
     page.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise }")
+    shifts = page.evaluate("shifts")
     # A colour on its way to another one is nobody's fault either.
     page.add_style_tag(content="*, ::before, ::after { animation: none !important; transition: none !important }")
     # Copies: what the tests do to the page is not the page's fault.
-    yield Visit(page, list(complaints), dict(received))
+    yield Visit(page, list(complaints), dict(received), shifts)
     context.close()
 
 
@@ -93,6 +109,10 @@ def test_page_opens_cleanly(visit: Visit) -> None:
 
 def test_page_is_light(visit: Visit) -> None:
     assert 0 < sum(visit.received.values()) < BUDGET
+
+
+def test_nothing_moves_while_the_page_loads(visit: Visit) -> None:
+    assert sum(value for value, *_ in visit.shifts) < STILL, visit.shifts
 
 
 def test_formulas_are_set(visit: Visit) -> None:
@@ -125,8 +145,10 @@ def test_phone_scrolls_one_way(visit: Visit) -> None:
     beyond = "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
     wide = visit.page.evaluate(f"{beyond}.slice(0, 8).map(e => e.outerHTML.slice(0, 150))")
     width = visit.page.evaluate("document.documentElement.scrollWidth")
+    cut, beside = visit.page.evaluate(CUT), visit.page.evaluate(BESIDE)
     visit.page.set_viewport_size(DESKTOP)
     assert width <= PHONE["width"], wide
+    assert (cut, beside) == ([], [])
 
 
 def test_page_prints_cleanly(visit: Visit) -> None:

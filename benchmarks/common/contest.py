@@ -142,11 +142,11 @@ def method(case: str) -> str:
     return case.partition(": ")[2]
 
 
-def write(name: str, found: dict[str, Any], seconds: float) -> None:
-    """results/NAME.json, complete or not at all, with its provenance."""
+def write(name: str, found: dict[str, Any], seconds: float, config: dict[str, Any] | None = None) -> None:
+    """results/NAME.json, complete or not at all, with its provenance; a contest's own configuration by default."""
     from ntk_eoc import records
 
-    config = {"turns": TURNS, "burst_seconds": BURST}
+    config = config or {"turns": TURNS, "burst_seconds": BURST}
     about = records.about(command=f"python benchmarks {name}", config=config, seed=0, seconds=seconds)
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({**found, "about": {**about, "processor": processor()}}, indent=2, allow_nan=False)

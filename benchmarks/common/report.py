@@ -6,6 +6,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parents[1]
 COLUMNS = ("work", "ours", "peer", "times as fast", "by the fastest calls", "share of the limit", "results differ by")
+ALONE = ("what", "median", "slowest", "limit")
 README, START, END = HERE / "README.md", "<!-- results -->\n", "<!-- end of results -->\n"
 
 
@@ -24,6 +25,8 @@ def tables() -> str:
 def section(found: dict[str, Any]) -> str:
     """One benchmark: its table, the machine's limits, and where and when it ran."""
     about, rows = found["about"], found["rows"]
+    if "limits_flops_per_s" not in found:
+        return alone(found["title"], rows, about)
     lines = [
         f"### {found['title']}\n",
         "| " + " | ".join(COLUMNS) + " |",
@@ -44,6 +47,18 @@ def section(found: dict[str, Any]) -> str:
         f"{about['seconds']:.0f} seconds in all.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def alone(title: str, rows: list[dict[str, Any]], about: dict[str, Any]) -> str:
+    """The table of what has no peer but limits that we set."""
+    cells = [
+        f"| {row['work']} | {seconds(row['median_s'])} | {seconds(row['slowest_s'])} | {seconds(row['limit_s'])} |"
+        for row in rows
+    ]
+    where = f"{about['processor']}, {about['device']}; commit {str(about['commit'])[:12]}"
+    load = f"load {about['config']['load']:.1f} at the end; {about['seconds']:.0f} seconds in all."
+    head = ["| " + " | ".join(ALONE) + " |", "|" + "---|" * len(ALONE)]
+    return "\n".join([f"### {title}\n", *head, *cells, "", f"{where}; {load}"]) + "\n"
 
 
 def line(row: dict[str, Any]) -> str:

@@ -49,7 +49,10 @@ class ClaimsTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The parsed table; the page is built again when the record changes."""
         self.env.note_dependency(str(Path(self.env.srcdir) / RECORD))
-        return self.parse_text_to_nodes(table(recorded(self.env.srcdir)))
+        parsed = self.parse_text_to_nodes(table(recorded(self.env.srcdir)))
+        for found in parsed:
+            found["classes"].append("stacked")
+        return parsed
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

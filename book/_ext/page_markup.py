@@ -1,4 +1,4 @@
-"""The last touch to a page's HTML: images know their size, and roles say what is true."""
+"""The last touch to a page's HTML: images know their size, figures open in full, and roles say what is true."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,7 @@ from sphinx.application import Sphinx
 # Docutils calls its citations a list of entries, but their children are not what those roles allow.
 WRONG_ROLES = (' role="list"', ' role="doc-biblioentry"')
 SIGNATURE = re.compile(r"<dl>\s*(<dd>.*?)</dl>", re.DOTALL)
+FIGURE = re.compile(r'(<figure\b[^>]*>\s*)(<img\b[^>]*\bsrc="([^"]*)"[^>]*>)')
 IMAGE = re.compile(r'<img\b[^>]*\bsrc="[^"]*?_images/(?P<name>[^"/]+\.(?:png|jpe?g|gif))"[^>]*>')
 
 
@@ -20,6 +21,15 @@ def sized(tag: str, size: tuple[int, int]) -> str:
     '<img width="960" height="570" decoding="async" alt="A" src="a.png" />'
     """
     return re.sub(r"^<img\b", f'<img width="{size[0]}" height="{size[1]}" decoding="async"', tag)
+
+
+def with_full_size(body: str) -> str:
+    """HTML whose figures lead to their picture in full size: what has two panels is small on a phone.
+
+    >>> with_full_size('<figure id="a"><img src="a.png" /></figure>')
+    '<figure id="a"><a class="image-reference" href="a.png"><img src="a.png" /></a></figure>'
+    """
+    return FIGURE.sub(r'\1<a class="image-reference" href="\3">\2</a>', body)
 
 
 def without_wrong_roles(body: str) -> str:
@@ -56,7 +66,7 @@ def finish(app: Sphinx, page: str, template: str, context: dict[str, Any], doctr
         with Image.open(files[match["name"]]) as image:
             return sized(match[0], image.size)
 
-    body = with_lines_for_lists(without_wrong_roles(context["body"]))
+    body = with_full_size(with_lines_for_lists(without_wrong_roles(context["body"])))
     context["body"] = IMAGE.sub(with_size, body)
 
 

@@ -1,6 +1,7 @@
 """The ledger as text: what the site shows is generated from a report, never typed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ _HEADINGS = {
     FALSE: "Does not hold",
     NOT_RUN: "Not run yet",
 }
+_MINUS = "\N{MINUS SIGN}"
+_POWER = re.compile(r"\^(?:\(([^()]+)\)|(-?[A-Za-z0-9]+))")
 
 
 def read(path: Path | str) -> dict[str, Any]:
@@ -57,11 +60,13 @@ def _item(claim: dict[str, Any]) -> str:
 
 
 def plain(text: str) -> str:
-    """Text in which Markdown finds nothing to set, and no end of a table's cell.
+    """Text in which Markdown finds nothing to set but the powers, and no end of a table's cell.
 
     >>> print(plain("q_a * [b] | c"))
     q\\_a \\* \\[b\\] \\| c
+    >>> print(plain("chi^(-L/2) and 10^6"))
+    chi<sup>−L/2</sup> and 10<sup>6</sup>
     """
     for mark in r"*_[]|":
         text = text.replace(mark, "\\" + mark)
-    return text
+    return _POWER.sub(lambda power: f"<sup>{(power[1] or power[2]).replace('-', _MINUS)}</sup>", text)
