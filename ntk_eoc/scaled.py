@@ -82,11 +82,12 @@ _layer = jax.jit(
 
 
 def scaled_depths(
-    act: Activation, cosine: Scalar, depths: Sequence[int] | ndarray, *, sigma_w: Scalar
+    act: Activation, cosine: Scalar, depths: Sequence[int] | ndarray, *, sigma_w: Scalar, engine: int = ENGINE
 ) -> ScaledKernels:
     """Kernels of one pair at increasing ``depths``, for a positively homogeneous phi without bias.
 
-    Layer by layer up to ten million, beyond by the law of ``continued``. Raises ``ValueError`` for another activation.
+    Layer by layer up to ``engine`` (ten million), beyond by the law of ``continued``, which leaves out s^2/engine.
+    Raises ``ValueError`` for another activation.
 
     >>> from ntk_eoc.activations import NAMED
     >>> found = scaled_depths(NAMED["relu"], 0.0, [1, 10, 1000], sigma_w=2**0.5)
@@ -100,13 +101,13 @@ def scaled_depths(
         raise ValueError("depths: expected increasing depths, at least one")
     s = branch_share(act, sigma_w)
     tab = table(act, 1.0)
-    near = np.minimum(wanted, ENGINE)
+    near = np.minimum(wanted, engine)
     steps = np.diff(np.concatenate([[1], near]))
     start = (np.sqrt(0.5 * (1.0 - cosine)), 0.0, cosine, 0.0)
     root, kappa = (np.asarray(part) for part in _scan(tab.power, arrays_of(tab), (s, 1.0 / tab.slopes), start, steps))
     delta, kappa = 2 * root * root, kappa.copy()
-    for i in np.flatnonzero(wanted > ENGINE):
-        delta[i], kappa[i] = continued(act, s, (delta[i], kappa[i]), (ENGINE, int(wanted[i])))
+    for i in np.flatnonzero(wanted > engine):
+        delta[i], kappa[i] = continued(act, s, (delta[i], kappa[i]), (engine, int(wanted[i])))
     growth = gammaln(wanted + 1.0 + s) - gammaln(wanted + 1.0) - gammaln(2.0 + s)
     return ScaledKernels(wanted.astype(float), growth, delta, kappa, 1.0 + tau(s, 1, wanted))
 

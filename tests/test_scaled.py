@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from ntk_eoc import scaled
 from ntk_eoc.activations import NAMED, get
 from ntk_eoc.scaled import branch_share, continued, scaled_depths, scaled_kernels, tau
 
@@ -96,10 +95,9 @@ def test_the_law_goes_on_from_the_engine(name: str) -> None:
     assert delta != found.delta[1]
 
 
-def test_beyond_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_engine() -> None:
     exact = scaled_depths(RELU, 0.0, [100_000], sigma_w=2**0.5)
-    monkeypatch.setattr(scaled, "ENGINE", 20_000)
-    found = scaled_depths(RELU, 0.0, [100, 100_000], sigma_w=2**0.5)
+    found = scaled_depths(RELU, 0.0, [100, 100_000], sigma_w=2**0.5, engine=20_000)
     for name in ("log_growth", "kappa", "kappa_diagonal", "delta"):
         assert getattr(found, name)[1] == pytest.approx(getattr(exact, name)[0], rel=1e-4)
 

@@ -1,0 +1,71 @@
+"""Evidence for what later versions of the paper state, and for one statement of this companion's own."""
+
+import numpy as np
+
+from ntk_eoc.activations import get
+from ntk_eoc.claims.rows import Row
+from ntk_eoc.experiments import beyond
+from ntk_eoc.meanfield import phase
+from ntk_eoc.scaled import continued, scaled_depths, tau
+from ntk_eoc.spectrum import effective_rank, spectrum
+
+CONSTANT = 1.504  # of the flow in the angle after a time of 10^6, by another solver: see tests/test_scaled.py
+LIMITS = {"relu": 1 / 4, "tanh": 1 / 3}
+
+
+def layers() -> list[Row]:
+    """The terms of the layers between the middle and the last, and their mean."""
+    config, rows = beyond.TermsConfig(), []
+    for name, parts in beyond.terms(config).items():
+        power = np.log2(parts[-1] / parts[config.depth // 2 - 1])
+        rows.append(Row(f"{name}: power of l/L in the term of layer l", float(power), beyond.POWERS[name], 0.05))
+        rows.append(Row(f"{name}: mean of the terms over the last", float(parts.mean()), LIMITS[name], 0.01))
+    return rows
+
+
+def scaled() -> list[Row]:
+    """Growth, the flow against the layers, and the constant at the end of the flow, of ReLU."""
+    act, s, rows = get("relu"), 0.5, []
+    found = scaled_depths(act, 0.3, [1_000, 100_000], sigma_w=(2 * s) ** 0.5)
+    for name, values in (("log q^L", found.log_growth), ("K^L(x, x)/q^L", found.kappa_diagonal)):
+        rows.append(Row(f"growth of {name} by log L, s = {s}", float(np.diff(values)[0] / np.log(100)), s, 1e-3))
+    _, kappa = continued(act, s, (found.delta[0], found.kappa[0]), (1_000, 100_000))
+    rows.append(Row("K/q at depth 1e5, flow over layers", kappa / float(found.kappa[1]), 1.0, 1e-3))
+    fast, end = 1e3, 10**4  # a strong branch brings the clock to 2,400 within that many layers
+    clock = 1.0 + float(tau(fast, 1, end))
+    _, kappa = continued(act, fast, (1.0, 0.0), (1, end))
+    return [*rows, Row("(K/K(x, x) - 1/4) times the clock, at its end", (kappa / clock - 0.25) * clock, CONSTANT, 0.02)]
+
+
+def conv() -> list[Row]:
+    """Two digits, 3 x 3 filters, ReLU on the Edge of Chaos."""
+    config = beyond.ImagesConfig(depths=(400,))
+    found = {name: float(ratio[-1]) for name, ratio in beyond.convolutions(config).items()}
+    return [
+        Row("flattened, 400 layers, over a dense network", found["flatten"] / found["dense"], 1.0, 0.01),
+        Row("flattened, 400 layers", found["flatten"], 0.25, 0.012),
+        Row("pooled over 64 positions, 400 layers", found["pooling"], beyond.pooled_limit(0.25), 2e-3),
+    ]
+
+
+def sphere() -> list[Row]:
+    """Shares of the degrees in the three phases, on a sphere in ten dimensions."""
+    rows = []
+    for name, limit in LIMITS.items():
+        found = spectrum(get(name), [2_000, 4_000], **beyond.edge(name), dimension=10, highest=5)
+        rate = float(np.log2(found.shares[1, 1] / found.shares[0, 1]))
+        rows.append(Row(f"{name}, edge, depth 4000: share of the constants", float(found.shares[1, 0]), limit, 0.01))
+        rows.append(Row(f"{name}, edge: power of L in the share of degree 1", rate, -1.0, 0.03))
+        rows.append(Row(f"{name}, edge: effective rank", float(effective_rank(found)[1]), limit**-2, 0.05 / limit**2))
+    tanh = get("tanh")
+    ordered = spectrum(tanh, [100, 200], sigma_b=0.2, sigma_w=1.0, dimension=10, highest=5)
+    chi = phase(tanh, sigma_b=0.2, sigma_w=1.0).chi
+    lost = float(ordered.lost[1] / ordered.lost[0] / (2 * chi**100))
+    chaotic = spectrum(tanh, [60, 80], sigma_b=0.2, sigma_w=2.0, dimension=10, highest=5)
+    chi = phase(tanh, sigma_b=0.2, sigma_w=2.0).chi
+    kept = float(chaotic.shares[1, 0] / chaotic.shares[0, 0] * chi**20)
+    return [
+        *rows,
+        Row("tanh, ordered: what is not constant, over L chi^L", lost, 1.0, 0.05),
+        Row("tanh, chaotic: share of the constants, over chi^-L", kept, 1.0, 0.05),
+    ]

@@ -1,0 +1,41 @@
+"""The experiments beyond the paper, small: shapes, limits, and agreement of one way to compute with another."""
+
+import numpy as np
+import pytest
+
+from ntk_eoc.activations import get
+from ntk_eoc.experiments import beyond
+from ntk_eoc.scaled import scaled_depths
+
+
+def test_terms_follow_their_powers() -> None:
+    found = beyond.terms(beyond.TermsConfig(400))
+    for name, power in beyond.POWERS.items():
+        place = np.arange(1, 401) / 400
+        assert found[name][-1] == 1.0
+        np.testing.assert_allclose(found[name][200:], place[200:] ** power, atol=0.06)
+
+
+def test_a_scaled_branch_forgets_more_slowly_than_both_others() -> None:
+    config = beyond.ApproachConfig(depths=(10, 100, 800, 5000), beyond=(50_000,), engine=5000)
+    found = beyond.approach(config)
+    assert found.scaled.shape == (5,) and np.isnan(found.residual[-1])
+    assert found.scaled[3] - 0.25 > 10 * (found.dense[3] - 0.25) > 0
+    assert found.residual[2] > found.dense[2]
+    exact = scaled_depths(get("relu"), 0.0, [50_000], sigma_w=2**0.5)
+    assert found.scaled[-1] == pytest.approx(exact.kappa[0] / exact.kappa_diagonal[0], rel=1e-3)
+
+
+def test_flattened_convolutions_go_to_the_dense_limit_and_pooled_ones_nearly_to_one() -> None:
+    found = beyond.convolutions(beyond.ImagesConfig(depths=(3, 60)))
+    assert set(found) == {"flatten", "pooling", "dense"}
+    for readout in ("flatten", "dense"):
+        assert 0 < found[readout][1] - 0.25 < 0.3 * (found[readout][0] - 0.25)
+    assert found["pooling"][1] == pytest.approx(beyond.pooled_limit(0.25), abs=5e-3)
+
+
+def test_spheres_tell_the_phases() -> None:
+    found = beyond.spheres(beyond.SphereConfig(highest=3, depths=(2, 150)))
+    assert found["ordered"].shares[1, 0] > 0.999
+    assert 0.3 < found["edge"].shares[1, 0] < 0.4
+    assert found["chaotic"].shares[1].sum() < 1e-3
