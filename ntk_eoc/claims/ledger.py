@@ -1,7 +1,6 @@
 """Every claim of the paper (ICLR-2020 submission text; its own numbers), one entry each, in our words."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ntk_eoc.claims import (
     evidence,
@@ -12,23 +11,14 @@ from ntk_eoc.claims import (
     evidence_sgd,
     evidence_trained,
 )
+from ntk_eoc.claims.claim import CONDITIONS as CONDITIONS
+from ntk_eoc.claims.claim import CORRECTED as CORRECTED
+from ntk_eoc.claims.claim import FALSE as FALSE
+from ntk_eoc.claims.claim import HOLDS as HOLDS
+from ntk_eoc.claims.claim import NOT_RUN as NOT_RUN
+from ntk_eoc.claims.claim import Claim as Claim
+from ntk_eoc.claims.later import LATER
 from ntk_eoc.claims.rows import Row
-
-HOLDS, CONDITIONS, CORRECTED = "holds", "holds with conditions", "corrected"
-FALSE, NOT_RUN = "does not hold", "not run"
-
-
-class Claim(NamedTuple):
-    """``printed`` restates the paper, ``statement`` is ours; ``verdict`` is what the evidence must lead to; ``chapter``
-    is the page that shows it, empty before there is one."""
-
-    id: str
-    item: str
-    printed: str
-    statement: str
-    verdict: str
-    chapter: str = ""
-
 
 CLAIMS = (
     Claim(
@@ -211,42 +201,7 @@ CLAIMS = (
         CONDITIONS,
         "sgd",
     ),
-    Claim(
-        "scaled",
-        "later versions: scaled ResNet",
-        "With branches divided by sqrt(l), the kernel over its growth tends to its limit at the rate 1/log(L).",
-        "ReLU, no bias, s = sigma_w^2/2: q^L grows like L^s, K^L(x, x)/q^L like s log L, and K^L(x, x')/K^L(x, x) "
-        "tends to 1/4 with a difference of about 1.5/(s log L), without a further logarithm.",
-        HOLDS,
-        "beyond",
-    ),
-    Claim(
-        "conv",
-        "later versions: CNN",
-        "Convolutional networks behave on the Edge of Chaos as dense ones do.",
-        "With a flattened read-out and circular padding they have the dense network's limit. Pooled over P positions "
-        "the limit is lambda/(lambda + (1 - lambda)/P), with lambda = 1/4 or 1/3: nearly constant for large images.",
-        CONDITIONS,
-        "beyond",
-    ),
-    Claim(
-        "sphere",
-        "later versions: spectrum",
-        "On the sphere only the eigenvalue of the constants stays, off the edge at an exponential rate, on it slowly.",
-        "Degree by degree: off the edge like L chi^L and chi^-L, on it like 1/L. On the edge the constants keep 1/4 or "
-        "1/3 of the trace, and the rest of it does not vanish: it moves to ever higher degrees.",
-        CONDITIONS,
-        "beyond",
-    ),
-    Claim(
-        "layers",
-        "this companion",
-        "",
-        "On the Edge of Chaos layer l gives (l/L)^3 times what the last one gives to K^L(x, x') if phi has a kink, "
-        "(l/L)^2 if not: 1/4 and 1/3 are the integrals of these powers.",
-        HOLDS,
-        "beyond",
-    ),
+    *LATER,
 )
 
 _SOURCES = (evidence, evidence_finite, evidence_linear, evidence_flat, evidence_sgd, evidence_trained, evidence_beyond)
