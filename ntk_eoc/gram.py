@@ -6,7 +6,7 @@ activation cost one table, and each pair is then looked up in it. Elsewhere the 
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,28 +17,34 @@ from numpy import ndarray
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.angles import Rows, folds, rows
+from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.errors import Scalar, check_choice, check_depth, check_sigma, require_x64
+from ntk_eoc.hermite import applies
 from ntk_eoc.kernels import ARCHITECTURES, kernels
 from ntk_eoc.lookup import Lookup, look_up, lookup
-from ntk_eoc.profile import profile
-from ntk_eoc.stack import Stack, at_folds, spread, stack
+from ntk_eoc.pairs import pairs
+from ntk_eoc.profile import is_odd, profile
+from ntk_eoc.stack import Stack, at_folds, combine, stack
 
 DTYPES = ("float32", "float64")
 ONE_NORM = {"float32": 1e-7, "float64": 2e-14}  # relative spread of |x|^2 up to which inputs are of one norm
 DIGITS = {"float32": 8, "float64": 14}  # to which their norm is rounded, so that blocks of inputs share a table
+ERROR = {"float32": 3e-7, "float64": 1e-12}
 HOLDS = {"float32": 60.0, "float64": 400.0}  # logarithm of the scale of a kernel that is given as it is
 
 
 class Gram(NamedTuple):
     """Gram matrices (N, M), or (D, N, M) for a sequence of depths: q^L = exp(log_nngp) nngp, K^L = exp(log_ntk) ntk.
 
-    The logarithms, one for each depth, are 0 where the dtype holds the kernel.
+    The logarithms, one for each depth, are 0 where the dtype holds the kernel. ``error`` bounds what K is off,
+    relative to the entry, or to K(x, x) where inputs have different norms.
     """
 
     nngp: Array
     ntk: Array
     log_nngp: Array
     log_ntk: Array
+    error: float
 
 
 def gram(
@@ -69,7 +75,7 @@ def gram(
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
     check_choice("architecture", architecture, ARCHITECTURES)
     check_choice("dtype", dtype, DTYPES)
-    depths = tuple(check_depth(one) for one in ([depth] if np.ndim(depth) == 0 else depth))
+    depths = tuple(check_depth(one) for one in np.atleast_1d(np.asarray(depth)).tolist())
     if not depths or list(depths) != sorted(set(depths)):
         raise ValueError("depth: expected a depth, or increasing depths, at least one")
     left = rows("x1", x1)
@@ -81,12 +87,31 @@ def gram(
         raise ValueError(f"x2: expected {left[0].shape[1]} columns as in x1, got {right[0].shape[1]}")
     options = {"sigma_b": sigma_b, "sigma_w": sigma_w, "architecture": architecture}
     start = _one_angle(act, left, right, sigma_b, sigma_w, dtype)
-    if start is None:
-        return _pair_by_pair(act, left, right, depths, np.ndim(depth) > 0, dtype, options)
-    q0, scales = start
-    if np.ndim(depth) == 0:
-        return _looked_up(_table(act, depths, q0, dtype, **options), folds(left, right), scales, dtype)
-    return _stacked(_tables(act, depths, q0, **options), left, right, scales, dtype)
+    if start is not None:
+        found = _by_angle(act, left, right, depths, *start, dtype, options)
+    elif closed_form(act) is None and applies(act) and sigma_w > 0:
+        found = _expanded(act, left, right, depths, dtype, options)
+    else:
+        found = _pair_by_pair(act, left, right, depths, dtype, options)
+    return found if np.ndim(depth) else Gram(*(part[0] for part in found[:4]), found.error)
+
+
+def _by_angle(
+    act: Activation,
+    left: Rows,
+    right: Rows,
+    depths: tuple[int, ...],
+    q0: float | None,
+    scales: tuple[ndarray, ndarray],
+    dtype: str,
+    options: dict,
+) -> Gram:
+    fold = folds(left, right)
+    stacked = _tables(act, depths, q0, **options) if len(depths) > 1 else None
+    if stacked is not None:
+        return _stacked(stacked, np.asarray(fold), left is right, scales, dtype)
+    each = [_looked_up(_table(act, depth, q0, dtype, **options), fold, scales, dtype) for depth in depths]
+    return Gram(*(jnp.stack(parts) for parts in zip(*each, strict=True)), ERROR[dtype])
 
 
 def _one_angle(
@@ -107,13 +132,13 @@ def _one_angle(
     return float(f"{q0:.{DIGITS[dtype]}e}"), (np.ones(len(left[1])), np.ones(len(right[1])))
 
 
-@lru_cache(maxsize=32)
-def _table(act: Activation, depths: tuple[int, ...], q0: float | None, dtype: str, **options: float | str) -> Lookup:
-    return lookup(profile(act, depths, q0=q0, **options), dtype)
+@lru_cache(maxsize=512)
+def _table(act: Activation, depth: int, q0: float | None, dtype: str, **options: Any) -> Lookup:
+    return lookup(profile(act, [depth], q0=q0, **options), dtype)
 
 
 @lru_cache(maxsize=8)
-def _tables(act: Activation, depths: tuple[int, ...], q0: float | None, **options: float | str) -> Stack:
+def _tables(act: Activation, depths: tuple[int, ...], q0: float | None, **options: Any) -> Stack | None:
     return stack(profile(act, depths, q0=q0, **options))
 
 
@@ -123,9 +148,9 @@ def _split(logs: ndarray, dtype: str) -> tuple[ndarray, Array]:
     return np.exp(np.where(holds, logs, 0.0)), jnp.asarray(np.where(holds, 0.0, logs))
 
 
-def _looked_up(tab: Lookup, fold: Array, scales: tuple[ndarray, ndarray], dtype: str) -> Gram:
+def _looked_up(tab: Lookup, fold: Array, scales: tuple[ndarray, ndarray], dtype: str) -> tuple[Array, ...]:
     factors, logs = _split(np.array([tab.log_q, tab.log_diagonal]), dtype)
-    return Gram(*_scaled(tab.polynomials, fold, factors, *scales), *logs)
+    return *_scaled(tab.polynomials, fold, factors, *scales), *logs
 
 
 @jax.jit
@@ -135,29 +160,50 @@ def _scaled(polynomials: Array, fold: Array, factors: Array, left: Array, right:
     return tuple((value * (factor * scale)).astype(value.dtype) for value, factor in zip(values, factors, strict=True))
 
 
-def _stacked(found: Stack, left: Rows, right: Rows, scales: tuple[ndarray, ndarray], dtype: str) -> Gram:
-    fold = np.asarray(folds(left, right))
+def _stacked(found: Stack, fold: ndarray, same: bool, scales: tuple[ndarray, ndarray], dtype: str) -> Gram:
     n, m = fold.shape
-    place = np.arange(n * m).reshape(n, m)
-    if left is right:  # one half of the pairs
+    if same:  # one half of the pairs
         upper = np.triu_indices(n)
+        place = np.empty((n, n), dtype=int)
         place[upper] = place.T[upper] = np.arange(upper[0].size)
-        fold = fold[upper]
-    values = at_folds(found, fold.ravel())
+        values = at_folds(found, fold[upper])[:, place.ravel()]
+    else:
+        values = at_folds(found, fold.ravel())
+    values *= np.outer(*scales).ravel()
+    factors, logs = zip(*(_split(part, dtype) for part in found.logs), strict=True)
+    halves = np.split(found.weights, 2)
+    return Gram(
+        *(combine(w, f, values, (n, m), dtype) for w, f in zip(halves, factors, strict=True)), *logs, ERROR[dtype]
+    )
+
+
+def _expanded(act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict) -> Gram:
+    """Any norms, by ``pairs``; carried with its scale, as a function of the angle is."""
+    v1 = left[1] ** 2 / left[0].shape[1]
+    v2 = v1 if left is right else right[1] ** 2 / right[0].shape[1]
+    skip = options.pop("architecture") == "residual"
+    rest = {"dtype": dtype, "odd": is_odd(act), "skip": skip}
     parts = []
-    for some, logs in zip(np.split(values, 2), (found.log_q, found.log_diagonal), strict=True):
-        factor, log = _split(logs, dtype)
-        parts.append((spread(some.astype(dtype), place, *(a.astype(dtype) for a in (factor, *scales))), log))
-    (nngp, log_nngp), (ntk, log_ntk) = parts
-    return Gram(nngp, ntk, log_nngp, log_ntk)
+    for found in pairs(act, folds(left, right), v1, v2, depths, **rest, **options):
+        log = np.log(max(found.q1.max(), found.q2.max(), 1e-300))
+        log = log if log > HOLDS[dtype] else 0.0
+        scales = [np.exp(-0.5 * log) * np.sqrt(q) for q in (found.q1, found.q2)]
+        parts.append(Gram(*_rescaled(found.c, found.kappa, *scales), jnp.array(log), jnp.array(log), found.error))
+    return Gram(*(jnp.stack(some) for some in list(zip(*parts, strict=True))[:4]), parts[-1].error)
 
 
-def _pair_by_pair(
-    act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], several: bool, dtype: str, options: dict
-) -> Gram:
-    x2 = None if left is right else right[0]
-    found = kernels(act, left[0], x2, depth=depths[-1], every_depth=several, **options)
-    parts = [part[np.array(depths) - 1] if several else part for part in (found.nngp, found.ntk)]
-    parts = [part.astype(dtype) for part in parts]
-    zeros = jnp.zeros(len(depths) if several else ())
-    return Gram(*parts, zeros, zeros)
+@jax.jit
+def _rescaled(c: Array, kappa: Array, left: Array, right: Array) -> tuple[Array, Array]:
+    scale = left[:, None] * right
+    return (c * scale).astype(c.dtype), (kappa * scale).astype(c.dtype)
+
+
+def _pair_by_pair(act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict) -> Gram:
+    """The recursion over pairs, in closed form or by quadrature."""
+    x2 = None if left is right else jnp.asarray(right[0])
+    several = len(depths) > 1
+    found = kernels(act, jnp.asarray(left[0]), x2, depth=depths[-1], every_depth=several, **options)
+    rows = [found.nngp, found.ntk]
+    nngp, ntk = (part[np.array(depths) - 1] if several else part[None] for part in rows)
+    zeros = jnp.zeros(len(depths))
+    return Gram(nngp.astype(dtype), ntk.astype(dtype), zeros, zeros, ERROR[dtype])

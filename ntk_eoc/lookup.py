@@ -39,7 +39,7 @@ def lookup(found: Profile, dtype: str = "float64") -> Lookup:
     >>> from ntk_eoc.profile import profile
     >>> relu = lookup(profile(NAMED["relu"], [100], sigma_b=0.0, sigma_w=2**0.5))
     >>> [float(part) for part in look_up(relu.polynomials, jnp.array(1.0))]
-    [0.9923, 0.2727]
+    [0.9964, 0.2727]
     """
     terms = TERMS[dtype]
     points = np.asarray(np.polynomial.chebyshev.chebpts1(terms), dtype=float)
@@ -78,7 +78,8 @@ def look_up(polynomials: Array, fold: Array) -> tuple[Array, Array]:
     rest = bits & ((1 << (52 - BITS)) - 1)  # where on the panel, as the mantissa of a number in [1, 2)
     x = jax.lax.bitcast_convert_type((rest << BITS) | (1023 << 52), jnp.float64)
     x = (2.0 * x - 3.0).astype(polynomials.dtype)
-    return tuple(_value(polynomials, panel, x, first, fold) for first in (0, 1))
+    q, k = (_value(polynomials, panel, x, which, fold) for which in (0, 1))
+    return q, k
 
 
 def _value(polynomials: Array, panel: Array, x: Array, which: int, fold: Array) -> Array:

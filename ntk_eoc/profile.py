@@ -82,7 +82,7 @@ def profile(
         raise ValueError("depths: expected increasing depths, at least one")
     q = _first_variance(act, sigma_b, sigma_w, None if q0 is None else check_positive("q0", q0))
     theta = 0.5 * (EDGES[1:] + EDGES[:-1])[:, None] + 0.5 * np.diff(EDGES)[:, None] * chebyshev_points()
-    odd = sigma_b == 0 and _is_odd(act)
+    odd = sigma_b == 0 and is_odd(act)
     g, first = 2 * np.sin((np.minimum(theta, np.pi / 2) if odd else theta) / 2) ** 2, 1.0 - sigma_b**2 / q
     state = tuple(jnp.asarray(part) for part in (np.sqrt(first * g / 2), first * g, 1 - first * g, 1.0, 0.0))
     # without bias the first layer sees the angle itself, which s = sin(theta/2) does not resolve towards pi
@@ -135,7 +135,8 @@ def _first_variance(act: Activation, sigma_b: float, sigma_w: float, q0: float |
     return q
 
 
-def _is_odd(act: Activation) -> bool:
+def is_odd(act: Activation) -> bool:
+    """Whether phi(-x) = -phi(x)."""
     at = jnp.array([0.1, 0.7, 2.3])
     return bool(jnp.all(act.phi(-at) == -act.phi(at)))
 

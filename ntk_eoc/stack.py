@@ -1,77 +1,77 @@
-"""Kernels of many depths at once: pairs sorted by their angle, and one matrix product for each panel of angles."""
+"""Kernels of many depths at once. Hundreds of depths span few functions of the angle: these are evaluated at each pair
+of inputs, and one product of matrices makes the kernels of all depths of them."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
 from numpy import ndarray
 
 from ntk_eoc.profile import DEGREE, EDGES, Profile, chebyshev_points, chebyshev_series
 
+SMALLEST = 1e-14  # singular value that counts, relative to the largest
+GOOD = 1e-12  # error relative to the largest entry at like angles, or at any obtuse angle
+
 
 class Stack(NamedTuple):
-    """q^L and K^L over their diagonals at D depths as Chebyshev series in the angle, (panels, 2 D, DEGREE), q^L first;
-    logarithms of the diagonals (D,) at |x|^2/d = q0; ``odd`` if both change sign with x'."""
+    """q^L and K^L over their diagonals at D depths: ``weights`` (2 D, R), q^L first, of R functions of the angle with
+    Chebyshev ``series`` (panels, R, DEGREE); logarithms of the diagonals at |x|^2/d = q0, (2, D); ``odd`` if they
+    change sign with x'."""
 
+    weights: ndarray
     series: ndarray
-    log_q: ndarray
-    log_diagonal: ndarray
+    logs: ndarray
     odd: bool
 
 
-def stack(found: Profile) -> Stack:
-    """The kernels of all depths of a profile, ready for ``at_folds``."""
+def stack(found: Profile) -> Stack | None:
+    """The kernels of all depths of a profile, ready for ``at_folds``; None where the depths have so little in common
+    that small entries would lose their digits (deep in the chaotic phase)."""
     theta = 0.5 * (EDGES[1:] + EDGES[:-1])[:, None] + 0.5 * np.diff(EDGES)[:, None] * chebyshev_points()
-    if found.odd:
-        theta = np.minimum(theta, 0.5 * np.pi)
+    gaps = 2 * np.sin((np.minimum(theta, 0.5 * np.pi) if found.odd else theta) / 2) ** 2
     basis = np.polynomial.chebyshev.chebvander(chebyshev_points(), DEGREE - 1)
-    delta = np.exp(np.einsum("jk,pkd->pjd", basis, found.coefficients[1])) * (2 * np.sin(theta / 2) ** 2)[..., None]
-    series = [chebyshev_series(1.0 - delta, axis=1), found.coefficients[2]]
-    both = np.concatenate([part.swapaxes(1, 2) for part in series], axis=1)
-    return Stack(np.ascontiguousarray(both), found.log_q, found.log_diagonal, found.odd)
+    delta, ratio = (np.einsum("jk,pkd->dpj", basis, found.coefficients[which]) for which in (1, 2))
+    values = np.concatenate([1.0 - np.exp(delta) * gaps, ratio])
+    left, singular, right = np.linalg.svd(values.reshape(len(values), -1), full_matrices=False)
+    rank = int((singular > SMALLEST * singular[0]).sum())
+    weights, functions = left[:, :rank] * singular[:rank], right[:rank]
+    error = np.abs((weights @ functions).reshape(values.shape) - values).max(axis=2)
+    size, obtuse = np.abs(values).max(axis=2), EDGES[1:] > 0.5 * np.pi
+    size[:, obtuse] = size[:, obtuse].max(axis=1, keepdims=True)
+    if not (error[:, 1:] <= GOOD * size[:, 1:]).all():  # the innermost panel tells no two inputs apart
+        return None
+    series = chebyshev_series(functions.reshape(rank, *theta.shape), axis=2).swapaxes(0, 1)
+    return Stack(weights, np.ascontiguousarray(series), np.stack([found.log_q, found.log_diagonal]), found.odd)
 
 
-def at_folds(found: Stack, fold: ndarray) -> Float[ndarray, "C P"]:
-    """q^L and then K^L over their diagonals at P folds (``angles``), for each depth; exactly 1 at fold 0.
+def at_folds(found: Stack, fold: ndarray) -> ndarray:
+    """The R functions of a stack at P folds (``angles``), and one more that is 1 where the inputs are equal and there
+    stands for the others: (R + 1, P).
 
     >>> from ntk_eoc.activations import NAMED
     >>> from ntk_eoc.profile import profile
-    >>> relu = stack(profile(NAMED["relu"], [1, 100], sigma_b=0.0, sigma_w=2**0.5))
-    >>> at_folds(relu, np.array([0.0, 1.0])).round(4).tolist()
-    [[1.0, 0.0], [1.0, 0.9923], [1.0, 0.0], [1.0, 0.2727]]
+    >>> relu = stack(profile(NAMED["relu"], [2, 100], sigma_b=0.0, sigma_w=2**0.5))
+    >>> values = at_folds(relu, np.array([0.0, 1.0]))
+    >>> (relu.weights @ values[:-1] + values[-1]).round(4).tolist()
+    [[1.0, 0.3183], [1.0, 0.9964], [1.0, 0.1592], [1.0, 0.2727]]
     """
     near, far = 2 * np.arcsin(np.sqrt(0.5 * np.abs(fold))), np.signbit(fold)
     theta = near if found.odd else np.where(far, np.pi - near, near)
     panel = np.searchsorted(EDGES[1:-1], theta)
-    order = np.argsort(panel, kind="stable")
-    values = np.empty((found.series.shape[1], fold.size))
-    ends = np.searchsorted(panel[order], np.arange(len(EDGES)))
-    for p in np.flatnonzero(np.diff(ends)):
-        rows = order[ends[p] : ends[p + 1]]
+    values = np.zeros((found.series.shape[1] + 1, fold.size))
+    values[-1] = (fold == 0) & ~far
+    for p in np.unique(panel):
+        rows = np.flatnonzero((panel == p) & (values[-1] == 0))
         place = (2 * theta[rows] - EDGES[p] - EDGES[p + 1]) / (EDGES[p + 1] - EDGES[p])
-        np.matmul(found.series[p], _basis(place), out=values[:, ends[p] : ends[p + 1]])
-    back = np.empty_like(order)
-    back[order] = np.arange(order.size)
-    values = values[:, back]
-    if found.odd:
-        values[:, far] *= -1.0
-    values[:, (fold == 0) & ~far] = 1.0
-    return values
+        values[:-1, rows] = found.series[p] @ np.polynomial.chebyshev.chebvander(place, DEGREE - 1).T
+    return np.where(far, -values, values) if found.odd else values
 
 
-def _basis(place: ndarray) -> ndarray:
-    rows = np.empty((DEGREE, place.size))
-    rows[0], rows[1] = 1.0, place
-    for k in range(2, DEGREE):
-        np.multiply(2.0 * place, rows[k - 1], out=rows[k])
-        rows[k] -= rows[k - 2]
-    return rows
-
-
-@jax.jit
-def spread(values: Array, place: Array, scale: Array, left: Array, right: Array) -> Array:
-    """``values`` (D, P) at ``place`` (N, M), times scale (D,), left (N,) and right (M,)."""
-    return jnp.take(values * scale[:, None], place, axis=1) * (left[:, None] * right)
+@partial(jax.jit, static_argnames=("shape", "dtype"))
+def combine(weights: Array, factors: Array, values: Array, shape: tuple[int, int], dtype: str) -> Array:
+    """A kernel (D, N, M) from the weights (D, R) of functions at pairs, (R + 1, N M), times ``factors`` (D,)."""
+    whole = jnp.concatenate([weights, jnp.ones((len(weights), 1))], axis=1) * factors[:, None]
+    return (whole.astype(dtype) @ values.astype(dtype)).reshape(-1, *shape)
