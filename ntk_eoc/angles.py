@@ -63,7 +63,7 @@ def folds(left: Rows, right: Rows) -> Float64[Array, "N M"]:
 @jax.jit
 def _folded(product: Array, inverse1: Array, inverse2: Array, same: bool | Array) -> tuple[Array, Array]:
     """Folds from inner products, and whether any but the diagonal of a symmetric matrix is close."""
-    cosine = product * inverse1[:, None] * inverse2[None, :]
+    cosine = product * (inverse1[:, None] * inverse2)
     row, column = (jax.lax.broadcasted_iota(jnp.int32, product.shape, axis) for axis in (0, 1))
     itself = same & (row == column) & (cosine != 0.0)
     fold = jnp.where(itself, 0.0, jnp.copysign(jnp.maximum(1.0 - jnp.abs(cosine), 0.0), cosine))

@@ -11,9 +11,7 @@ from jax import Array
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.hermite import LAYERS, NEAR, TERMS, TILE, Layers, advance, bound, layers
-
-GOOD = {"float32": 1e-6, "float64": 1e-13}  # of f(1) and f'(1), what a layer's series may leave out
+from ntk_eoc.hermite import GOOD, LAYERS, NEAR, TILE, Layers, advance, bound, layers
 
 
 class Pairs(NamedTuple):
@@ -55,29 +53,21 @@ def pairs(
     for depth in depths:
         while level < depth:
             if not held:
-                chunk, held = _chunk(act, q, GOOD[dtype], options), LAYERS
+                near = bool(q.min() > 0 and q.max() < NEAR * q.min())
+                chunk, held = layers(act, jnp.asarray(q), near=near, good=GOOD[dtype], **options), LAYERS
                 parts = [_side(chunk, side, dtype) for side in sides]
             first, count = LAYERS - held, min(held, depth - level)
             state = advance(*state, *parts, first, count, blocks, odd)
-            tails.append(np.asarray(chunk.tails).T[:, first : first + count])
+            tails.append(np.asarray(chunk.tails)[:, first : first + count])
             level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
         c, kappa = (_mirrored(part, n, m, same) for part in state)
         found.append(Pairs(c, kappa, q[sides[0]], q[sides[1]], bound(np.concatenate(tails, axis=1))))
     return found
 
 
-def _chunk(act: Activation, q: ndarray, good: float, options: dict) -> Layers:
-    """The next layers with as few terms as are good enough, or with the most there are."""
-    near = bool(q.min() > 0 and q.max() < NEAR * q.min())
-    ends = jnp.asarray([q.min(), q.max()])
-    for terms in TERMS:
-        if (np.asarray(layers(act, ends, terms=terms, **options).tails[:, :2]) <= good).all():
-            break
-    return layers(act, jnp.asarray(q), terms=terms, near=near, **options)
-
-
 def _side(chunk: Layers, side: slice, dtype: str) -> Layers:
-    return Layers(*(_padded(part[..., side], 1).astype(dtype) for part in chunk[:3]), *chunk[3:])
+    series, rest = (_padded(part[..., side], 1).astype(dtype) for part in chunk[:2])
+    return Layers(series, rest, *chunk[2:])
 
 
 def _padded(array: Array, axes: int) -> Array:
