@@ -11,6 +11,7 @@ from common.grams import GRAMS, SQUASHED, Wanted
 from common.inputs import sphere, spread
 
 from ntk_eoc import gram as module
+from ntk_eoc import tables
 from ntk_eoc.activations import get
 from ntk_eoc.depth import depth_kernels
 from ntk_eoc.meanfield import eoc_points
@@ -41,7 +42,7 @@ def table(name: str) -> Callable[[], Any]:
 
     def build() -> Any:
         module._table.cache_clear()
-        module.table.cache_clear()
+        tables.table.cache_clear()
         return module._table(get(name), 300, None if name == "relu" else 1.0, "float64", architecture="ffnn", **options)
 
     return build

@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from ntk_eoc.profile import DEGREE, EDGES, Profile, chebyshev_points, chebyshev_series
 
+MOST = 64  # functions that are looked for
 SMALLEST = 1e-14  # singular value that counts, relative to the largest
 GOOD = 1e-12  # error relative to the largest entry at like angles, or at any obtuse angle
 
@@ -35,9 +36,12 @@ def stack(found: Profile) -> Stack | None:
     basis = np.polynomial.chebyshev.chebvander(chebyshev_points(), DEGREE - 1)
     delta, ratio = (np.einsum("jk,pkd->dpj", basis, found.coefficients[which]) for which in (1, 2))
     values = np.concatenate([1.0 - np.exp(delta) * gaps, ratio])
-    left, singular, right = np.linalg.svd(values.reshape(len(values), -1), full_matrices=False)
+    flat = values.reshape(len(values), -1)
+    # random sums of all functions span theirs (Halko, Martinsson and Tropp 2011); what is missing shows below
+    span = np.linalg.qr(flat.T @ np.random.default_rng(0).normal(size=(len(flat), min(MOST, len(flat)))))[0]
+    left, singular, right = np.linalg.svd(flat @ span, full_matrices=False)
     rank = int((singular > SMALLEST * singular[0]).sum())
-    weights, functions = left[:, :rank] * singular[:rank], right[:rank]
+    weights, functions = left[:, :rank] * singular[:rank], right[:rank] @ span.T
     error = np.abs((weights @ functions).reshape(values.shape) - values).max(axis=2)
     size, obtuse = np.abs(values).max(axis=2), EDGES[1:] > 0.5 * np.pi
     size[:, obtuse] = size[:, obtuse].max(axis=1, keepdims=True)
