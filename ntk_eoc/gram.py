@@ -93,7 +93,9 @@ def gram(
         found = _expanded(act, left, right, depths, dtype, options)
     else:
         found = _pair_by_pair(act, left, right, depths, dtype, options)
-    return found if np.ndim(depth) else Gram(*(part[0] for part in found[:4]), found.error)
+    if np.ndim(depth):
+        return found
+    return Gram(found.nngp[0], found.ntk[0], found.log_nngp[0], found.log_ntk[0], found.error)
 
 
 def _by_angle(
@@ -106,12 +108,13 @@ def _by_angle(
     dtype: str,
     options: dict,
 ) -> Gram:
+    """A function of the angle, see ``_one_angle``: one table or, for several depths, one stack."""
     fold = folds(left, right)
     stacked = _tables(act, depths, q0, **options) if len(depths) > 1 else None
     if stacked is not None:
         return _stacked(stacked, np.asarray(fold), left is right, scales, dtype)
     each = [_looked_up(_table(act, depth, q0, dtype, **options), fold, scales, dtype) for depth in depths]
-    return Gram(*(jnp.stack(parts) for parts in zip(*each, strict=True)), ERROR[dtype])
+    return _together(each, ERROR[dtype])
 
 
 def _one_angle(
@@ -123,9 +126,8 @@ def _one_angle(
     d = left[0].shape[1]
     if sigma_b == 0 and act.slopes is not None and any(act.slopes):
         return None, (left[1] / d**0.5, right[1] / d**0.5)
-    low, high = (
-        f(norm) for f, norm in ((min, (left[1].min(), right[1].min())), (max, (left[1].max(), right[1].max())))
-    )
+    norms = np.concatenate([left[1], right[1]])
+    low, high = norms.min(), norms.max()
     if not 0 < high * (1 - 0.5 * ONE_NORM[dtype]) <= low:
         return None
     q0 = 0.25 * (low + high) ** 2 / d
@@ -171,10 +173,11 @@ def _stacked(found: Stack, fold: ndarray, same: bool, scales: tuple[ndarray, nda
         values = at_folds(found, fold.ravel())
     values *= np.outer(*scales).ravel()
     factors, logs = zip(*(_split(part, dtype) for part in found.logs), strict=True)
-    halves = np.split(found.weights, 2)
-    return Gram(
-        *(combine(w, f, values, (n, m), dtype) for w, f in zip(halves, factors, strict=True)), *logs, ERROR[dtype]
+    nngp, ntk = (
+        combine(weights, factor, values, (n, m), dtype)
+        for weights, factor in zip(np.split(found.weights, 2), factors, strict=True)
     )
+    return Gram(nngp, ntk, logs[0], logs[1], ERROR[dtype])
 
 
 def _expanded(act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict) -> Gram:
@@ -183,13 +186,20 @@ def _expanded(act: Activation, left: Rows, right: Rows, depths: tuple[int, ...],
     v2 = v1 if left is right else right[1] ** 2 / right[0].shape[1]
     skip = options.pop("architecture") == "residual"
     rest = {"dtype": dtype, "odd": is_odd(act), "skip": skip}
-    parts = []
+    each, error = [], 0.0
     for found in pairs(act, folds(left, right), v1, v2, depths, **rest, **options):
         log = np.log(max(found.q1.max(), found.q2.max(), 1e-300))
-        log = log if log > HOLDS[dtype] else 0.0
-        scales = [np.exp(-0.5 * log) * np.sqrt(q) for q in (found.q1, found.q2)]
-        parts.append(Gram(*_rescaled(found.c, found.kappa, *scales), jnp.array(log), jnp.array(log), found.error))
-    return Gram(*(jnp.stack(some) for some in list(zip(*parts, strict=True))[:4]), parts[-1].error)
+        log = jnp.array(log if log > HOLDS[dtype] else 0.0)
+        scales = (jnp.exp(-0.5 * log) * jnp.sqrt(q) for q in (found.q1, found.q2))
+        each.append((*_rescaled(found.c, found.kappa, *scales), log, log))
+        error = max(error, found.error)
+    return _together(each, error)
+
+
+def _together(each: list[tuple[Array, ...]], error: float) -> Gram:
+    """(q, K and their logarithms) depth by depth."""
+    nngp, ntk, log_nngp, log_ntk = (jnp.stack(parts) for parts in zip(*each, strict=True))
+    return Gram(nngp, ntk, log_nngp, log_ntk, error)
 
 
 @jax.jit
@@ -203,7 +213,6 @@ def _pair_by_pair(act: Activation, left: Rows, right: Rows, depths: tuple[int, .
     x2 = None if left is right else jnp.asarray(right[0])
     several = len(depths) > 1
     found = kernels(act, jnp.asarray(left[0]), x2, depth=depths[-1], every_depth=several, **options)
-    rows = [found.nngp, found.ntk]
-    nngp, ntk = (part[np.array(depths) - 1] if several else part[None] for part in rows)
+    nngp, ntk = (part[np.array(depths) - 1] if several else part[None] for part in (found.nngp, found.ntk))
     zeros = jnp.zeros(len(depths))
     return Gram(nngp.astype(dtype), ntk.astype(dtype), zeros, zeros, ERROR[dtype])

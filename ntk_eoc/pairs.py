@@ -48,7 +48,7 @@ def pairs(
     cosine = jnp.copysign(1.0 - jnp.abs(fold), fold)
     c = jnp.outer(bias[sides[0]], bias[sides[1]]) + jnp.outer(share[sides[0]], share[sides[1]]) * cosine
     c = _padded(c, 2).astype(dtype)
-    state, blocks = (c, c + 0.0), _blocks(*c.shape, same)
+    state, blocks = (c, c + 0.0), _blocks(c.shape[0], c.shape[1], same)
     found, tails, level, held = [], [np.zeros((4, 0))], 1, 0
     for depth in depths:
         while level < depth:
