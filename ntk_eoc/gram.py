@@ -86,12 +86,10 @@ def gram(
     if left[0].shape[1] != right[0].shape[1]:
         raise ValueError(f"x2: expected {left[0].shape[1]} columns as in x1, got {right[0].shape[1]}")
     options = {"sigma_b": sigma_b, "sigma_w": sigma_w, "architecture": architecture}
-    start = _one_angle(act, left, right, sigma_b, sigma_w, dtype)
-    if start is not None:
-        found = _by_angle(act, left, right, depths, *start, dtype, options)
-    elif closed_form(act) is None and applies(act) and sigma_w > 0:
+    found = _by_angle(act, left, right, depths, dtype, options)
+    if found is None and closed_form(act) is None and applies(act) and sigma_w > 0:
         found = _expanded(act, left, right, depths, dtype, options)
-    else:
+    elif found is None:
         found = _pair_by_pair(act, left, right, depths, dtype, options)
     if np.ndim(depth):
         return found
@@ -99,22 +97,23 @@ def gram(
 
 
 def _by_angle(
-    act: Activation,
-    left: Rows,
-    right: Rows,
-    depths: tuple[int, ...],
-    q0: float | None,
-    scales: tuple[ndarray, ndarray],
-    dtype: str,
-    options: dict,
-) -> Gram:
-    """A function of the angle, see ``_one_angle``: one table or, for several depths, one stack."""
+    act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict
+) -> Gram | None:
+    """A function of the angle: one table or, for several depths, one stack. None where there is no such function, or
+    one too steep for a table (odd networks without a bias, deep in the chaotic phase)."""
+    start = _one_angle(act, left, right, options["sigma_b"], options["sigma_w"], dtype)
+    if start is None:
+        return None
+    q0, scales = start
+    try:
+        stacked = _tables(act, depths, q0, **options) if len(depths) > 1 else None
+        tables = [] if stacked else [_table(act, depth, q0, dtype, **options) for depth in depths]
+    except RuntimeError:
+        return None
     fold = folds(left, right)
-    stacked = _tables(act, depths, q0, **options) if len(depths) > 1 else None
     if stacked is not None:
         return _stacked(stacked, np.asarray(fold), left is right, scales, dtype)
-    each = [_looked_up(_table(act, depth, q0, dtype, **options), fold, scales, dtype) for depth in depths]
-    return _together(each, ERROR[dtype])
+    return _together([_looked_up(tab, fold, scales, dtype) for tab in tables], ERROR[dtype])
 
 
 def _one_angle(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ntk_eoc import gram as module
 from ntk_eoc import hermite
 from ntk_eoc import profile as profiles
-from ntk_eoc.activations import NAMED
+from ntk_eoc.activations import NAMED, from_function
 from ntk_eoc.gram import ERROR, Gram, gram
 from ntk_eoc.kernels import kernels
 
@@ -195,6 +195,18 @@ def test_depth_compiles_nothing_anew() -> None:
         return [function._cache_size() for function in functions]
 
     assert compiled(3) == compiled(300)
+
+
+def test_what_no_table_resolves_goes_pair_by_pair() -> None:
+    """Odd but for a hair: opposite inputs part within an angle that no panel shows, so the expansion takes over."""
+    act = from_function(lambda x: jnp.tanh(x) + 1e-9, name="nearly_odd")
+    with pytest.raises(RuntimeError, match="not resolved in the angle"):
+        profiles.profile(act, [60], sigma_b=0.0, sigma_w=2.0, q0=1.0)
+    x = inputs(True)[[0, 3, 4]]
+    found, shallow = (gram(act, x, depth=depth, sigma_b=0.0, sigma_w=2.0) for depth in (60, 3))
+    other = kernels(act, jnp.asarray(x), depth=3, sigma_b=0.0, sigma_w=2.0)
+    assert found.error > ERROR["float64"] and np.isfinite(found.ntk).all()
+    np.testing.assert_allclose(shallow.ntk, other.ntk, rtol=1e-8)
 
 
 def test_zero_rows() -> None:
