@@ -1,238 +1,217 @@
-"""Kernels of inputs of one norm as functions of their angle: any depth for the price of one table and one pass.
+"""Gram matrices of NNGP and NTK: one call that finds the cheapest exact way for the inputs it is given.
 
-Layers see two inputs of equal variance through delta = 1 - correlation alone, so K^L(x, x') is a function of the
-angle between x and x'. ``profile`` carries a grid of angles through the layers and keeps, for every depth asked for,
-piecewise polynomials in the angle; a Gram matrix then costs one evaluation per pair, whatever the depth and the
-activation are. Everything is carried divided by the diagonal K^L(x, x), so that nothing grows with depth:
-
-    ratio = K^L(x, x')/K^L(x, x),    gap = 1 - ratio,    delta = 1 - q^L(x, x')/q^L(x, x).
-
-Each of the three comes from a recursion of its own without cancellation: in a flat kernel (ordered phase) ``gap`` has
-its digits however small it is, and in a chaotic one ``ratio`` has.
+Where the kernel is a function of the angle (inputs of one norm; or any norms, a homogeneous phi and no bias) depth and
+activation cost one table, and each pair is then looked up in it. Elsewhere the recursion runs over pairs.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float64
+from jaxtyping import Float
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.errors import Scalar, check_depth, check_positive, check_sigma, require_x64
-from ntk_eoc.kernels import check_inputs
-from ntk_eoc.meanfield import limit_variance, variance_map
-from ntk_eoc.tables import Table, arrays_of, evaluate, table
+from ntk_eoc.angles import Rows, folds, rows
+from ntk_eoc.closed_forms import closed_form
+from ntk_eoc.errors import Scalar, check_choice, check_depth, check_sigma, require_x64
+from ntk_eoc.hermite import applies
+from ntk_eoc.kernels import ARCHITECTURES, kernels
+from ntk_eoc.lookup import Lookup, look_up, lookup
+from ntk_eoc.pairs import pairs
+from ntk_eoc.profile import is_odd, profile
+from ntk_eoc.stack import Stack, at_folds, combine, stack
 
-DEGREE = 24  # of the polynomial on one panel of angles, plus one
-CLOSEST, FARTHEST = 64, 8  # panels of angles halve so often towards 0 and pi
-SETTLED = 1e-13  # relative distance from its fixed point at which a variance is taken to stay there
-RESOLVED = 1e-9  # relative error of a polynomial above which a profile is refused
-TINY = 1e-290  # values below it count as it, where a logarithm is interpolated
-
-EDGES = np.pi * np.concatenate(
-    [[0.0], 0.5 ** np.arange(CLOSEST, 0, -1), 1.0 - 0.5 ** np.arange(2, FARTHEST + 1), [1.0]]
-)
-Gaps = Float64[ndarray, "*shape"]
-Values = Float64[ndarray, "D *shape"]
-
-
-class Profile(NamedTuple):
-    """Kernels over the angle at D ``depths``: logarithms of q^L and of K^L(x, x), (D,), and ``coefficients``
-    (3, panels, DEGREE, D) of log(gap/g), log(delta/g) and ratio, with g = 1 - cosine of the inputs; ``odd`` if
-    K(x, -x') = -K(x, x')."""
-
-    depths: Float64[ndarray, " D"]
-    log_q: Float64[ndarray, " D"]
-    log_diagonal: Float64[ndarray, " D"]
-    coefficients: Float64[ndarray, "3 P K D"]
-    odd: bool
+DTYPES = ("float32", "float64")
+ONE_NORM = {"float32": 1e-7, "float64": 2e-14}  # relative spread of |x|^2 up to which inputs are of one norm
+DIGITS = {"float32": 8, "float64": 14}  # to which their norm is rounded, so that blocks of inputs share a table
+ERROR = {"float32": 3e-7, "float64": 1e-12}
+HOLDS = {"float32": 60.0, "float64": 400.0}  # logarithm of the scale of a kernel that is given as it is
 
 
-def input_gaps(x1: Float64[ndarray, "N d"], x2: Float64[ndarray, "M d"] | None = None) -> Float64[ndarray, "N M"]:
-    """1 - cosine between the rows of x1 and x2 (x1 if None), with all its digits for rows that are nearly parallel,
-    and exactly 2 for opposite rows.
+class Gram(NamedTuple):
+    """Gram matrices (N, M), or (D, N, M) for a sequence of depths: q^L = exp(log_nngp) nngp, K^L = exp(log_ntk) ntk.
 
-    >>> input_gaps(np.array([[1.0, 0.0], [3.0, 4.0]])).round(12).tolist()
-    [[0.0, 0.4], [0.4, 0.0]]
+    The logarithms, one for each depth, are 0 where the dtype holds the kernel. ``error`` bounds what K is off,
+    relative to the entry, or to K(x, x) where inputs have different norms.
     """
-    left, right = (_directions(name, x) for name, x in (("x1", x1), ("x2", x1 if x2 is None else x2)))
-    found = 1.0 - left @ right.T
-    # at both ends the product cancels: there the difference of the rows, or their sum, does not
-    for sign, close, start in ((1.0, found < 1e-2, 0.0), (-1.0, found > 2.0 - 1e-2, 2.0)):
-        row, column = np.nonzero(close)
-        for some in np.array_split(np.arange(row.size), 1 + row.size // 10_000):
-            short = left[row[some]] - sign * right[column[some]]
-            found[row[some], column[some]] = start + sign * 0.5 * np.sum(short * short, axis=1)
-    return np.clip(found if x2 is not None else 0.5 * (found + found.T), 0.0, 2.0)
+
+    nngp: Array
+    ntk: Array
+    log_nngp: Array
+    log_ntk: Array
+    error: float
 
 
-def _directions(name: str, x: ndarray) -> ndarray:
-    rows = np.asarray(check_inputs(name, x))
-    lengths = np.linalg.norm(rows, axis=1)
-    if not lengths.all():
-        raise ValueError(f"{name}: expected rows with a direction, got zeros in row {int(np.argmin(lengths))}")
-    return rows / lengths[:, None]
+def gram(
+    act: Activation,
+    x1: Float[Array | ndarray, "N d"],
+    x2: Float[Array | ndarray, "M d"] | None = None,
+    *,
+    depth: int | Sequence[int] | ndarray,
+    sigma_b: Scalar,
+    sigma_w: Scalar,
+    architecture: str = "ffnn",
+    dtype: str = "float64",
+) -> Gram:
+    """NNGP and NTK between the rows of x1 and x2 (x1 if None) at one ``depth`` or at several, in increasing order.
 
-
-def profile(
-    act: Activation, depths: Sequence[int] | ndarray, *, sigma_b: Scalar, sigma_w: Scalar, q0: Scalar | None = None
-) -> Profile:
-    """The kernels of dense networks at increasing ``depths`` for inputs with |x|^2/d = q0; standard deviations.
-
-    Without ``q0`` it is the one that puts the first layer at the variance fixed point (1 where every variance is
-    one), and one table serves all layers; with another, each layer takes its own until the variance has settled.
-    Raises ``ValueError`` where there is no such fixed point, ``RuntimeError`` if the angles are not resolved.
+    Any activation and any norms, ``architecture`` "ffnn" or "residual"; sigmas are standard deviations, NTK
+    parameterisation. As a function of the angle an entry is good to 1e-12 of itself in float64 and 3e-7 in float32
+    (of the kernel at right angles, where it is smaller at obtuse ones), however close or opposite two inputs are.
+    A zero row has kernels of its own with a bias, and zeros without.
 
     >>> from ntk_eoc.activations import NAMED
-    >>> found = profile(NAMED["relu"], [1, 100], sigma_b=0.0, sigma_w=2**0.5)
-    >>> (1.0 - ntk_gap(found, np.array([1.0]))).round(4).tolist()
-    [[0.0], [0.2727]]
+    >>> x = np.array([[1.0, 1.0], [1.0, -1.0]])
+    >>> found = gram(NAMED["relu"], x, depth=100, sigma_b=0.0, sigma_w=2**0.5)
+    >>> found.ntk.round(2).tolist(), float(found.log_ntk)
+    ([[200.0, 54.54], [54.54, 200.0]], 0.0)
     """
     require_x64()
-    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w, positive=True)
-    wanted = np.array([check_depth(depth) for depth in depths])
-    if not wanted.size or (np.diff(wanted) <= 0).any():
-        raise ValueError("depths: expected increasing depths, at least one")
-    q = _first_variance(act, sigma_b, sigma_w, None if q0 is None else check_positive("q0", q0))
-    theta = 0.5 * (EDGES[1:] + EDGES[:-1])[:, None] + 0.5 * np.diff(EDGES)[:, None] * _points()
-    odd = sigma_b == 0 and _is_odd(act)
-    g, first = 2 * np.sin((np.minimum(theta, np.pi / 2) if odd else theta) / 2) ** 2, 1.0 - sigma_b**2 / q
-    state = tuple(jnp.asarray(part) for part in (np.sqrt(first * g / 2), first * g, 1 - first * g, 1.0, 0.0))
-    level, log_q, rows = 1, np.log(q), []
-    stretches = _stretches(act, q, sigma_b, sigma_w)
-    count, tab, layer, growth = next(stretches)
-    for depth in wanted:
-        while level < depth:
-            if not count:
-                count, tab, layer, growth = next(stretches)
-            steps = int(min(count, depth - level))
-            state = _iterate(tab.power, arrays_of(tab), layer, state, steps)
-            level, count, log_q = level + steps, count - steps, log_q + steps * growth
-        rows.append((log_q, log_q + float(state[4]), *(np.asarray(part) for part in state[:3])))
-    logs_q, logs_k, s, gap, ratio = (np.array(part) for part in zip(*rows, strict=True))
-    values = [np.log(np.maximum(gap, TINY) / g), np.log(np.maximum(2 * s * s, TINY) / g), ratio]
-    return Profile(wanted.astype(float), logs_q, logs_k, _fit(np.moveaxis(np.array(values), 1, -1)), odd)
+    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
+    check_choice("architecture", architecture, ARCHITECTURES)
+    check_choice("dtype", dtype, DTYPES)
+    depths = tuple(check_depth(one) for one in np.atleast_1d(np.asarray(depth)).tolist())
+    if not depths or list(depths) != sorted(set(depths)):
+        raise ValueError("depth: expected a depth, or increasing depths, at least one")
+    left = rows("x1", x1)
+    right = left if x2 is None else rows("x2", x2)
+    for name, (_, norms) in (("x1", left), ("x2", right)):
+        if not norms.size:
+            raise ValueError(f"{name}: expected at least one input, got none")
+    if left[0].shape[1] != right[0].shape[1]:
+        raise ValueError(f"x2: expected {left[0].shape[1]} columns as in x1, got {right[0].shape[1]}")
+    options = {"sigma_b": sigma_b, "sigma_w": sigma_w, "architecture": architecture}
+    found = _by_angle(act, left, right, depths, dtype, options)
+    if found is None and closed_form(act) is None and applies(act) and sigma_w > 0:
+        found = _expanded(act, left, right, depths, dtype, options)
+    elif found is None:
+        found = _pair_by_pair(act, left, right, depths, dtype, options)
+    if np.ndim(depth):
+        return found
+    return Gram(found.nngp[0], found.ntk[0], found.log_nngp[0], found.log_ntk[0], found.error)
 
 
-def ntk_gap(found: Profile, gaps: Gaps) -> Values:
-    """1 - K^L(x, x')/K^L(x, x) at each depth of a profile, for inputs with 1 - cosine ``gaps``; relative accuracy.
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> flat = profile(NAMED["tanh"], [200], sigma_b=0.3, sigma_w=1.0)
-    >>> np.log10(ntk_gap(flat, np.array([1e-6, 1.0]))[0]).round(2).tolist()
-    [-35.04, -29.09]
-    """
-    return _folded(found, 0, gaps)
-
-
-def nngp_delta(found: Profile, gaps: Gaps) -> Values:
-    """1 - q^L(x, x')/q^L(x, x) at each depth of a profile, for inputs with 1 - cosine ``gaps``; relative accuracy."""
-    return _folded(found, 1, gaps)
-
-
-def ntk_ratio(found: Profile, gaps: Gaps) -> Values:
-    """K^L(x, x')/K^L(x, x), accurate relative to the largest ratio at neighbouring angles; exactly 1 at gap 0."""
-    return _folded(found, 2, gaps)
-
-
-def _first_variance(act: Activation, sigma_b: float, sigma_w: float, q0: float | None) -> float:
-    if q0 is not None:
-        return sigma_b**2 + sigma_w**2 * q0
-    if _homogeneous(act) and sigma_b == 0:
-        return sigma_w**2
-    q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w)
-    if not sigma_b**2 < q < np.inf:
-        raise ValueError(f"q0: expected a number, since {act.name} has no variance fixed point here, got None")
-    return q
+def _by_angle(
+    act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict
+) -> Gram | None:
+    """A function of the angle: one table or, for several depths, one stack. None where there is no such function, or
+    one too steep for a table (odd networks without a bias, deep in the chaotic phase)."""
+    start = _one_angle(act, left, right, options["sigma_b"], options["sigma_w"], dtype)
+    if start is None:
+        return None
+    q0, scales = start
+    try:
+        stacked = _tables(act, depths, q0, **options) if len(depths) > 1 else None
+        tables = [] if stacked else [_table(act, depth, q0, dtype, **options) for depth in depths]
+    except RuntimeError:
+        return None
+    fold = folds(left, right)
+    if stacked is not None:
+        return _stacked(stacked, np.asarray(fold), left is right, scales, dtype)
+    return _together([_looked_up(tab, fold, scales, dtype) for tab in tables], ERROR[dtype])
 
 
-def _is_odd(act: Activation) -> bool:
-    at = jnp.array([0.1, 0.7, 2.3])
-    return bool(jnp.all(act.phi(-at) == -act.phi(at)))
+def _one_angle(
+    act: Activation, left: Rows, right: Rows, sigma_b: float, sigma_w: float, dtype: str
+) -> tuple[float | None, tuple[ndarray, ndarray]] | None:
+    """(q0, scales of the rows) where the kernel is a function of the angle, None elsewhere."""
+    if sigma_w == 0:
+        return None
+    d = left[0].shape[1]
+    if sigma_b == 0 and act.slopes is not None and any(act.slopes):
+        return None, (left[1] / d**0.5, right[1] / d**0.5)
+    norms = np.concatenate([left[1], right[1]])
+    low, high = norms.min(), norms.max()
+    if not 0 < high * (1 - 0.5 * ONE_NORM[dtype]) <= low:
+        return None
+    q0 = 0.25 * (low + high) ** 2 / d
+    return float(f"{q0:.{DIGITS[dtype]}e}"), (np.ones(len(left[1])), np.ones(len(right[1])))
 
 
-def _homogeneous(act: Activation) -> bool:
-    return act.slopes is not None and any(act.slopes)
+@lru_cache(maxsize=512)
+def _table(act: Activation, depth: int, q0: float | None, dtype: str, **options: Any) -> Lookup:
+    return lookup(profile(act, [depth], q0=q0, **options), dtype)
 
 
-Stretch = tuple[float, Table, tuple[float, float], float]
+@lru_cache(maxsize=8)
+def _tables(act: Activation, depths: tuple[int, ...], q0: float | None, **options: Any) -> Stack | None:
+    return stack(profile(act, depths, q0=q0, **options))
 
 
-def _stretches(act: Activation, q: float, sigma_b: float, sigma_w: float) -> Iterator[Stretch]:
-    """(number of layers, table, (chi, scale), log(q'/q)) of like layers, in units of their own variances.
-
-    delta' = delta (chi - scale r) and qdot = chi - scale g with r, g of the table and scale = sigma_w^2 q/q'.
-    """
-    homogeneous = _homogeneous(act)
-    while True:
-        tab = table(act, 1.0 if homogeneous else q)
-        after = float(variance_map(act, jnp.array(q), sigma_b=sigma_b, sigma_w=sigma_w))
-        stays = abs(after / q - 1.0) <= SETTLED
-        scale = sigma_w**2 * (1.0 if stays else q / after)
-        forgets = homogeneous and (sigma_b == 0 or (after > q and sigma_b**2 < 1e-17 * q))  # the bias, for good
-        constant = stays or forgets
-        yield np.inf if constant else 1, tab, (scale * tab.slopes, scale), 0.0 if stays else float(np.log(after / q))
-        q = after
+def _split(logs: ndarray, dtype: str) -> tuple[ndarray, Array]:
+    """(factors, logarithms) of scales given by their logarithms: whatever the dtype holds is a factor."""
+    holds = np.abs(logs) <= HOLDS[dtype]
+    return np.exp(np.where(holds, logs, 0.0)), jnp.asarray(np.where(holds, 0.0, logs))
 
 
-@partial(jax.jit, static_argnums=0)
-def _iterate(power: int, arrays: tuple, layer: tuple, state: tuple, count: Scalar) -> tuple[Array, ...]:
-    """``count`` layers on (s, gap, ratio, w, log K/q on the diagonal), with s = sqrt(delta/2), w = q/K(x, x)."""
-    chi, scale = layer
-
-    def one(_: Array, state: tuple) -> tuple:
-        s, gap, ratio, w, log_diagonal = state
-        r, g = evaluate(power, arrays, s)
-        s = s * jnp.sqrt(chi - scale * r)
-        growth, delta = chi + w, 2 * s * s  # K'(x, x)/q' = 1 + chi K(x, x)/q
-        w = w / growth
-        gap = (chi * gap + scale * g * (1.0 - gap)) / growth + w * delta
-        ratio = (chi - scale * g) * ratio / growth + w * (1.0 - delta)
-        return s, gap, ratio, w, log_diagonal + jnp.log(growth)
-
-    return jax.lax.fori_loop(0, count, one, state)
+def _looked_up(tab: Lookup, fold: Array, scales: tuple[ndarray, ndarray], dtype: str) -> tuple[Array, ...]:
+    factors, logs = _split(np.array([tab.log_q, tab.log_diagonal]), dtype)
+    return *_scaled(tab.polynomials, fold, factors, *scales), *logs
 
 
-def _points() -> ndarray:
-    return np.asarray(np.polynomial.chebyshev.chebpts1(DEGREE), dtype=float)
+@jax.jit
+def _scaled(polynomials: Array, fold: Array, factors: Array, left: Array, right: Array) -> tuple[Array, Array]:
+    scale = left[:, None] * right
+    values = look_up(polynomials, fold)
+    return tuple((value * (factor * scale)).astype(value.dtype) for value, factor in zip(values, factors, strict=True))
 
 
-def _fit(values: Float64[ndarray, "3 P K D"]) -> Float64[ndarray, "3 P K D"]:
-    """Chebyshev coefficients panel by panel; what the last ones still hold is the error of leaving out the next."""
-    weights = np.polynomial.chebyshev.chebvander(_points(), DEGREE - 1).T * (2.0 / DEGREE)
-    weights[0] *= 0.5
-    coefficients = np.einsum("kj,cpjd->cpkd", weights, values)
-    tail = np.abs(coefficients[:, 1:, -2:]).max(axis=2)  # the innermost panel tells no two inputs apart
-    size = np.abs(values[2, 1:]).max(axis=1)  # of ratios; the others are logarithms, whose errors are relative
-    size[CLOSEST:] = size[CLOSEST - 2 :].max(axis=0)  # obtuse angles, where the ratio may vanish
-    worst = float(np.max(tail / np.stack([np.ones_like(size)] * 2 + [np.maximum(size, TINY)])))
-    if not worst < RESOLVED:
-        raise RuntimeError(f"profile: the kernel is not resolved in the angle, relative error {worst:.1e}")
-    return coefficients
+def _stacked(found: Stack, fold: ndarray, same: bool, scales: tuple[ndarray, ndarray], dtype: str) -> Gram:
+    n, m = fold.shape
+    if same:  # one half of the pairs
+        upper = np.triu_indices(n)
+        place = np.empty((n, n), dtype=int)
+        place[upper] = place.T[upper] = np.arange(upper[0].size)
+        values = at_folds(found, fold[upper])[:, place.ravel()]
+    else:
+        values = at_folds(found, fold.ravel())
+    values *= np.outer(*scales).ravel()
+    factors, logs = zip(*(_split(part, dtype) for part in found.logs), strict=True)
+    nngp, ntk = (
+        combine(weights, factor, values, (n, m), dtype)
+        for weights, factor in zip(np.split(found.weights, 2), factors, strict=True)
+    )
+    return Gram(nngp, ntk, logs[0], logs[1], ERROR[dtype])
 
 
-def _folded(found: Profile, which: int, gaps: Gaps) -> Values:
-    if not ((gaps >= 0) & (gaps <= 2)).all():
-        raise ValueError(f"gaps: expected 1 - cosine, from 0 to 2, got {gaps.min():g} to {gaps.max():g}")
-    if not found.odd:
-        return _interpolate(found, which, gaps)
-    values = _interpolate(found, which, np.asarray(np.minimum(gaps, 2.0 - gaps)))
-    return np.where(gaps > 1.0, (2.0, 2.0, 0.0)[which] - values, values)
+def _expanded(act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict) -> Gram:
+    """Any norms, by ``pairs``; carried with its scale, as a function of the angle is."""
+    v1 = left[1] ** 2 / left[0].shape[1]
+    v2 = v1 if left is right else right[1] ** 2 / right[0].shape[1]
+    skip = options.pop("architecture") == "residual"
+    rest = {"dtype": dtype, "odd": is_odd(act), "skip": skip}
+    each, error = [], 0.0
+    for found in pairs(act, folds(left, right), v1, v2, depths, **rest, **options):
+        log = np.log(max(found.q1.max(), found.q2.max(), 1e-300))
+        log = jnp.array(log if log > HOLDS[dtype] else 0.0)
+        scales = (jnp.exp(-0.5 * log) * jnp.sqrt(q) for q in (found.q1, found.q2))
+        each.append((*_rescaled(found.c, found.kappa, *scales), log, log))
+        error = max(error, found.error)
+    return _together(each, error)
 
 
-def _interpolate(found: Profile, which: int, gaps: Gaps) -> Values:
-    theta = 2 * np.arcsin(np.sqrt(0.5 * gaps.ravel()))
-    panel = np.searchsorted(EDGES[1:-1], theta)
-    values = np.empty((len(found.depths), theta.size))
-    for p in np.unique(panel):
-        rows = np.flatnonzero(panel == p)
-        place = (2 * theta[rows] - EDGES[p] - EDGES[p + 1]) / (EDGES[p + 1] - EDGES[p])
-        basis = np.polynomial.chebyshev.chebvander(place, DEGREE - 1)
-        values[:, rows] = (basis @ found.coefficients[which, p]).T
-    values = values.reshape(len(found.depths), *gaps.shape)
-    return np.where(gaps == 0, 1.0, values) if which == 2 else np.exp(values) * gaps
+def _together(each: list[tuple[Array, ...]], error: float) -> Gram:
+    """(q, K and their logarithms) depth by depth."""
+    nngp, ntk, log_nngp, log_ntk = (jnp.stack(parts) for parts in zip(*each, strict=True))
+    return Gram(nngp, ntk, log_nngp, log_ntk, error)
+
+
+@jax.jit
+def _rescaled(c: Array, kappa: Array, left: Array, right: Array) -> tuple[Array, Array]:
+    scale = left[:, None] * right
+    return (c * scale).astype(c.dtype), (kappa * scale).astype(c.dtype)
+
+
+def _pair_by_pair(act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict) -> Gram:
+    """The recursion over pairs, in closed form or by quadrature."""
+    x2 = None if left is right else jnp.asarray(right[0])
+    several = len(depths) > 1
+    found = kernels(act, jnp.asarray(left[0]), x2, depth=depths[-1], every_depth=several, **options)
+    nngp, ntk = (part[np.array(depths) - 1] if several else part[None] for part in (found.nngp, found.ntk))
+    zeros = jnp.zeros(len(depths))
+    return Gram(nngp.astype(dtype), ntk.astype(dtype), zeros, zeros, ERROR[dtype])

@@ -20,7 +20,7 @@ from scipy.special import betaln, binom
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.errors import Scalar, check_choice, number
-from ntk_eoc.gram import EDGES, nngp_delta, ntk_gap, profile
+from ntk_eoc.profile import EDGES, nngp_delta, ntk_gap, profile
 
 NODES = 24  # of the Gauss-Legendre rule on one piece of the angle
 RESOLVED = 1e-10  # error of a share, relative to the largest gap, up to which it is given
@@ -85,7 +85,7 @@ def funk_hecke(
 def nodes(dimension: int, highest: int) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
     """Angles and weights (with w in them) that resolve a kernel of any depth times P_k for k up to ``highest``.
 
-    The pieces lie within the panels of ``gram``, and no longer than P_k and w allow.
+    The pieces lie within the panels of ``profile``, and no longer than P_k and w allow.
     """
     d = _dimension(dimension)
     longest = 1.0 / max(highest / 6.0, np.sqrt(d), 1.0)
@@ -119,7 +119,7 @@ def spectrum(
     On the Edge of Chaos the share of the constants tends to 1/4 (1/3 for smooth activations), every other degree's to
     zero like 1/L, and the rest of the trace moves to ever higher frequencies; in the ordered phase ``lost`` falls like
     L chi^L; in the chaotic phase every share does, like chi^-L. Raises ``ValueError`` for a dimension below 2 or a
-    degree that is not resolved, with the highest that is, and as ``gram.profile`` does.
+    degree that is not resolved, with the highest that is, and as ``profile.profile`` does.
 
     >>> from ntk_eoc.activations import NAMED
     >>> deep = spectrum(NAMED["relu"], [1, 1000], sigma_b=0.0, sigma_w=2**0.5, dimension=10, highest=2)

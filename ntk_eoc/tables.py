@@ -118,9 +118,11 @@ def arrays_of(tab: Table) -> tuple[Array, Array, Array]:
     return jnp.asarray(tab.edges), jnp.asarray(tab.outer), jnp.asarray(tab.inner)
 
 
-def evaluate(power: int, arrays: tuple[Array, Array, Array], s: Array, inside: bool = False) -> tuple[Array, Array]:
-    """``look_up`` for compiled loops. ``inside`` promises that s lies on the innermost panel, where the power series
-    alone is twenty times as fast."""
+def evaluate(
+    power: int, arrays: tuple[Array, Array, Array], s: Array, theta: Array | None = None, *, inside: bool = False
+) -> tuple[Array, Array]:
+    """``look_up`` for compiled loops. ``theta`` tells angles near pi apart, which s does not; ``inside`` promises that
+    s lies on the innermost panel, where the power series alone is twenty times as fast."""
     edges, outer, inner = arrays
     x = jnp.minimum(s / jnp.sin(edges[0] / 2), 1.0)
     mean, value = jnp.zeros_like(s), jnp.zeros_like(s)
@@ -129,7 +131,7 @@ def evaluate(power: int, arrays: tuple[Array, Array, Array], s: Array, inside: b
         value = value * x + inner[k] * (1 + 0.5 * (power + k))
     if inside:
         return mean * s**power, value * s**power
-    theta = 2.0 * jnp.arcsin(jnp.clip(s, 0.0, 1.0))
+    theta = 2.0 * jnp.arcsin(jnp.clip(s, 0.0, 1.0)) if theta is None else theta
     panel = jnp.sum(theta[..., None] > edges[1:-1], axis=-1)
     low, high = edges[panel], edges[panel + 1]
     far = _clenshaw(outer[panel], ((2 * theta - low - high) / (high - low))[..., None])

@@ -116,7 +116,7 @@ def _scan(power: int, arrays: tuple, scalars: tuple, state: tuple, steps: Array)
 
     def one(state: tuple, inside: bool) -> tuple:
         s, s_low, rest, rest_low, level = state
-        r, g = evaluate(power, arrays, s, inside)
+        r, g = evaluate(power, arrays, s, inside=inside)
         turn = chi - 1.0 - scale * r
         new_s, s_low = _add(s, s_low, s * turn / (1.0 + jnp.sqrt(1.0 + turn)))
         drift = left_over - 2 * new_s * new_s + (1.0 - share) * 2 * s * s - scale * g * (constant + slope * level)

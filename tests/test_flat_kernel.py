@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from ntk_eoc import gram, records
+from ntk_eoc import profile, records
 from ntk_eoc.activations import NAMED
 from ntk_eoc.claims.evidence_flat import gen
 from ntk_eoc.claims.rows import agrees
@@ -175,9 +175,9 @@ def test_deviation_is_the_shape_of_the_kernels_own() -> None:
     for setting, rel in ((ORDERED, 10 / 240), (KINKED, 1e-4), (CHAOTIC, 10 / 240)):
         found = flat_kernel.network(setting.activation, [80, 120], 0.2, setting.sigma_w)
         if setting is CHAOTIC:  # differences of pairs, since what they tend to is not nought
-            values = np.abs(np.diff(gram.ntk_ratio(found, gaps), axis=1))[:, 0]
+            values = np.abs(np.diff(profile.ntk_ratio(found, gaps), axis=1))[:, 0]
         else:
-            values = gram.ntk_gap(found, gaps)[:, 0]
+            values = profile.ntk_gap(found, gaps)[:, 0]
         shape = flat_laws.deviation(setting, [80, 120])
         assert values[1] / values[0] == pytest.approx(shape[1] / shape[0], rel=rel)
 
@@ -227,7 +227,7 @@ def test_one_network_is_the_mean_with_noise() -> None:
     kernel = kernels_at(CHAOTIC, [30], images)[0]
     found = flat_kernel.network("tanh", [30], 0.2, 1.6)
     a = kernel.cross_ratio @ np.linalg.inv(kernel.ratio)
-    nngp, cross = (q * (1 - gram.nngp_delta(found, gaps)[0]) for gaps in (images.gaps, images.cross_gaps))
+    nngp, cross = (q * (1 - profile.nngp_delta(found, gaps)[0]) for gaps in (images.gaps, images.cross_gaps))
     variance = q - 2 * np.sum(a * cross, axis=1) + np.sum((a @ nngp) * a, axis=1)
     assert trained.noise[1] == pytest.approx(np.sqrt(variance).mean(), rel=1e-9)
     f = a @ flat_learning.targets(images.labels)

@@ -1,182 +1,240 @@
-"""Kernels as functions of the angle: against Gram matrices pair by pair, sixty digits, the depth engine, symmetries."""
+"""Gram matrices against the recursion pair by pair and fifty digits; close, opposite and zero inputs; invariants."""
+
+import inspect
+from functools import partial
 
 import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ntk_eoc import gram
+from ntk_eoc import gram as module
+from ntk_eoc import hermite
+from ntk_eoc import profile as profiles
 from ntk_eoc.activations import NAMED, from_function
-from ntk_eoc.data import digits, train_test, unit_norm
-from ntk_eoc.depth import depth_kernels
+from ntk_eoc.gram import ERROR, Gram, gram
 from ntk_eoc.kernels import kernels
-from ntk_eoc.meanfield import eoc_points, limit_variance
 
-DEPTHS = [1, 2, 5, 20, 60]
-
-
-def inputs(images: int = 25) -> np.ndarray:
-    """Digits; one of them again, one reversed, and one hardly moved."""
-    x = unit_norm(train_test(digits(images)).train.x)
-    return np.concatenate([x, x[:1], -x[:1], unit_norm(x[:1] + 1e-5 * x[1:2])])
+EDGE = {"sigma_b": 0.0, "sigma_w": 2**0.5}
+BIASED = {"sigma_b": 0.2, "sigma_w": 1.3}
+# directions: one, close to it, opposite to it, close to that, and others
+PLANE = np.array(
+    [[1.0, 0.0], [1.0, 1e-9], [-1.0, 0.0], [-1.0, 1e-7], [1.0, 3e-3], [-1.0, 3e-3], [0.3, 1.0], [-0.4, 1.0]]
+)
 
 
-def first_norm(name: str, sigma_b: float, sigma_w: float) -> float:
-    """|x|^2/d that puts the first layer at the variance fixed point."""
-    return (limit_variance(NAMED[name], sigma_b=sigma_b, sigma_w=sigma_w) - sigma_b**2) / sigma_w**2
+def inputs(one_norm: bool, rows: int = 6, d: int = 5) -> np.ndarray:
+    """Rows with an equal, an opposite, a close and an orthogonal one; of one norm or not."""
+    x = np.random.default_rng(4).normal(size=(rows, d))
+    x = np.concatenate([x, x[:1], -x[1:2], x[2:3] + 1e-6 * x[3:4]])
+    x *= (d**0.5 / np.linalg.norm(x, axis=1))[:, None]
+    return x if one_norm else x * np.linspace(0.5, 1.5, len(x))[:, None]
+
+
+def plain(found: Gram) -> tuple[np.ndarray, np.ndarray]:
+    """q and K themselves, in float64."""
+    pairs = ((found.nngp, found.log_nngp), (found.ntk, found.log_ntk))
+    nngp, ntk = (np.asarray(part, dtype=float) * np.exp(np.asarray(log))[..., None, None] for part, log in pairs)
+    return nngp, ntk
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "name, one_norm, options, architecture",
+    [
+        ("relu", False, EDGE, "ffnn"),
+        ("relu", False, {"sigma_b": 0.0, "sigma_w": 1.1}, "residual"),
+        ("leaky_relu", True, BIASED, "ffnn"),
+        ("erf", True, BIASED, "ffnn"),
+        ("erf", True, {"sigma_b": 0.3, "sigma_w": 0.8}, "residual"),
+        ("erf", False, BIASED, "residual"),
+    ],
+)
+def test_every_pair_is_that_of_the_recursion(
+    name: str, one_norm: bool, options: dict, architecture: str, dtype: str
+) -> None:
+    x, act = inputs(one_norm), NAMED[name]
+    for depth in (1, 2, 5, 30):
+        other = kernels(act, jnp.asarray(x), depth=depth, architecture=architecture, **options)
+        found = gram(act, x, depth=depth, architecture=architecture, dtype=dtype, **options)
+        apart = gram(act, x, x[:4] + 0.0, depth=depth, architecture=architecture, dtype=dtype, **options)
+        assert found.ntk.dtype == dtype and found.nngp.shape == (len(x), len(x))
+        for some, exact in zip(plain(found), (other.nngp, other.ntk), strict=True):
+            scale = np.sqrt(np.outer(np.diag(exact), np.diag(exact)))
+            np.testing.assert_allclose(some / scale, exact / scale, rtol=ERROR[dtype], atol=ERROR[dtype])
+        for some, whole in zip(plain(apart), plain(found), strict=True):
+            np.testing.assert_allclose(some, whole[:, :4], rtol=2 * ERROR[dtype], atol=ERROR[dtype] * whole.max())
+
+
+def relu_exactly(depth: int, skip: bool) -> tuple[np.ndarray, np.ndarray]:
+    """q and K of ``PLANE`` from angles in fifty digits, sigma_w = sqrt(2), over the first input's."""
+    n, pi = len(PLANE), mp.pi
+    found = np.empty((2, n, n), dtype=object)
+    for i in range(n):
+        for j in range(n):
+            angles = [mp.atan2(mp.mpf(float(y)), mp.mpf(float(x))) for x, y in (PLANE[i], PLANE[j])]
+            theta = abs(angles[0] - angles[1])
+            c = mp.cos(min(theta, 2 * pi - theta))
+            kernel, growth = c, mp.mpf(1)
+            for _ in range(depth - 1):
+                theta = mp.acos(c)
+                branch = (mp.sin(theta) + (pi - theta) * c) / pi
+                kernel = branch + (1 - theta / pi + skip) * kernel
+                c = (branch + skip * c) / (1 + skip)
+                kernel, growth = kernel / (1 + skip), growth * (1 + skip)
+            found[:, i, j] = c, kernel
+    return found[0].astype(float), found[1].astype(float)
+
+
+@pytest.mark.parametrize("architecture", ["ffnn", "residual"])
+@pytest.mark.parametrize("depth", [2, 3, 40])
+def test_relu_in_fifty_digits_close_and_opposite_inputs_included(depth: int, architecture: str) -> None:
+    with mp.workdps(50):
+        q, k = relu_exactly(depth, architecture == "residual")
+    d = np.linalg.norm(PLANE, axis=1)
+    scale = np.outer(d, d)  # |x|^2/d sigma_w^2 at d = 2
+    for dtype in ("float64", "float32"):
+        found = gram(NAMED["relu"], PLANE, depth=depth, architecture=architecture, dtype=dtype, **EDGE)
+        growth = 2.0 ** (depth - 1) if architecture == "residual" else 1.0
+        for some, exact in zip(plain(found), (q, k), strict=True):
+            # of the entry; obtuse ones that nearly vanish: of the entry at right angles
+            size = np.maximum(np.abs(exact), 0.2)
+            assert (np.abs(some / scale / growth - exact) <= ERROR[dtype] * size).all(), dtype
+
+
+def test_a_table_of_one_angle_against_the_arcsine_recursion_in_fifty_digits() -> None:
+    x = inputs(True)[[0, 1, 2, 6, 7]]
+    exact = np.empty((len(x), len(x)))
+    with mp.workdps(50):
+        b, w = mp.mpf(0.2) ** 2, mp.mpf(1.3) ** 2
+        for i in range(len(x)):
+            for j in range(len(x)):
+                rows = [[mp.mpf(float(value)) for value in x[k]] for k in (i, j)]
+                r, q = (b + w * mp.fdot(rows[0], some) / x.shape[1] for some in (rows[1], rows[0]))
+                kernel = r
+                for _ in range(59):
+                    slope = w * 4 / mp.pi / mp.sqrt((1 + 2 * q) ** 2 - 4 * r**2)
+                    r, q = (b + w * 2 / mp.pi * mp.asin(2 * some / (1 + 2 * q)) for some in (r, q))
+                    kernel = r + slope * kernel
+                exact[i, j] = float(kernel)
+    for dtype in ("float64", "float32"):
+        found = gram(NAMED["erf"], x, depth=60, dtype=dtype, **BIASED)
+        np.testing.assert_allclose(found.ntk, exact, rtol=2 * ERROR[dtype])
+
+
+@pytest.mark.parametrize("name, architecture", [("tanh", "ffnn"), ("elu", "ffnn"), ("tanh", "residual")])
+def test_expansions_are_off_by_no_more_than_they_say(name: str, architecture: str) -> None:
+    x, act = inputs(False)[[0, 1, 3, 6, 7]], NAMED[name]
+    other = kernels(act, jnp.asarray(x), depth=4, architecture=architecture, **BIASED)
+    size = np.sqrt(np.outer(np.diag(other.ntk), np.diag(other.ntk)))
+    for dtype in ("float64", "float32"):
+        found = gram(act, x, depth=4, architecture=architecture, dtype=dtype, **BIASED)
+        off = np.abs(plain(found)[1] - other.ntk) / size
+        assert off.max() <= 1.3 * found.error + 10 * ERROR[dtype] and found.error < 1e-3
+        apart = gram(act, x, x[:2] + 0.0, depth=4, architecture=architecture, dtype=dtype, **BIASED)
+        np.testing.assert_allclose(apart.ntk, found.ntk[:, :2], rtol=0, atol=10 * ERROR[dtype] * float(size.max()))
+
+
+def test_more_pairs_than_a_square_holds() -> None:
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    few = np.r_[0:3, 254:259, 299]
+    whole, part = (gram(NAMED["tanh"], rows, depth=12, **BIASED) for rows in (x, x[few]))
+    np.testing.assert_allclose(np.asarray(whole.ntk)[np.ix_(few, few)], part.ntk, rtol=1e-9)
+    np.testing.assert_array_equal(whole.ntk, whole.ntk.T)
+
+
+@pytest.mark.parametrize("name, one_norm, sigma_w", [("erf", True, 1.3), ("erf", True, 3.0), ("tanh", False, 1.3)])
+def test_every_depth_is_a_single_depth(name: str, one_norm: bool, sigma_w: float) -> None:
+    x, act, options = inputs(one_norm), NAMED[name], {"sigma_b": 0.2, "sigma_w": sigma_w}
+    depths = [1, 2, 9, 30]
+    every = gram(act, x, depth=depths, **options)
+    for at, depth in enumerate(depths):
+        single = gram(act, x, depth=depth, **options)
+        for part in ("nngp", "ntk"):
+            one, many = getattr(single, part), getattr(every, part)[at]
+            np.testing.assert_allclose(many, one, rtol=2e-12, atol=2e-13 * float(one.max()))
+            np.testing.assert_array_equal(np.diag(many), np.diag(one)) if name == "erf" else None
+
+
+def test_residual_networks_of_any_depth_in_float32() -> None:
+    """The kernel of depth 5000 is beyond 1e1500: it grows twofold a layer, and tends to a quarter of its diagonal."""
+    x = inputs(False)
+    found = gram(NAMED["relu"], x, depth=5000, architecture="residual", dtype="float32", **EDGE)
+    assert np.isfinite(found.ntk).all() and np.isfinite(found.nngp).all()
+    expected = 4999 * np.log(2) + np.log(np.sum(x[0] ** 2) / 5 * 2 * (1 + 4999 * 0.5))
+    assert float(np.log(found.ntk[0, 0]) + found.log_ntk) == pytest.approx(expected, rel=1e-7)
+    size = np.sqrt(np.outer(np.diag(found.ntk), np.diag(found.ntk)))
+    assert np.abs(found.ntk / size)[0, 1:6] == pytest.approx(0.25, abs=3e-3)
+
+
+@settings(max_examples=6)
+@given(seed=st.integers(0, 10**6), name=st.sampled_from(["relu", "tanh"]), one_norm=st.booleans())
+def test_what_holds_for_any_inputs(seed: int, name: str, one_norm: bool) -> None:
+    """Symmetric, positive semi-definite to rounding, the same for permuted and for turned inputs."""
+    rng = np.random.default_rng(seed)
+    x, order, turn = rng.normal(size=(5, 3)), rng.permutation(5), np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    x = x / np.linalg.norm(x, axis=1, keepdims=True) if one_norm else x
+    sigma_b = 0.2 if name == "tanh" else 0.0
+    call = partial(gram, NAMED[name], depth=3, sigma_b=sigma_b, sigma_w=1.4)
+    first, mixed, turned = (call(rows).ntk for rows in (x, x[order], x @ turn))
+    np.testing.assert_array_equal(first, first.T)
+    assert np.linalg.eigvalsh(first).min() > -1e-9 * float(first.max())
+    np.testing.assert_allclose(mixed, np.asarray(first)[np.ix_(order, order)], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(turned, first, rtol=1e-9, atol=1e-12)
+
+
+def test_depth_compiles_nothing_anew() -> None:
+    functions = (module._scaled, module.look_up, profiles._iterate, hermite.layers, hermite.advance)
+    cases = [("relu", True, EDGE), ("tanh", False, BIASED)]
+
+    def compiled(depth: int) -> list[int]:
+        for name, one_norm, options in cases:
+            gram(NAMED[name], inputs(one_norm), depth=depth, **options)
+        return [function._cache_size() for function in functions]
+
+    assert compiled(3) == compiled(300)
+
+
+def test_what_no_table_resolves_goes_pair_by_pair() -> None:
+    """Odd but for a hair: opposite inputs part within an angle that no panel shows, so the expansion takes over."""
+    act = from_function(lambda x: jnp.tanh(x) + 1e-9, name="nearly_odd")
+    with pytest.raises(RuntimeError, match="not resolved in the angle"):
+        profiles.profile(act, [60], sigma_b=0.0, sigma_w=2.0, q0=1.0)
+    x = inputs(True)[[0, 3, 4]]
+    found, shallow = (gram(act, x, depth=depth, sigma_b=0.0, sigma_w=2.0) for depth in (60, 3))
+    other = kernels(act, jnp.asarray(x), depth=3, sigma_b=0.0, sigma_w=2.0)
+    assert found.error > ERROR["float64"] and np.isfinite(found.ntk).all()
+    np.testing.assert_allclose(shallow.ntk, other.ntk, rtol=1e-8)
+
+
+def test_zero_rows() -> None:
+    x = np.array([[0.0, 0.0], [1.0, 2.0], [0.5, -1.0]])
+    for name in ("relu", "erf", "tanh"):
+        found = gram(NAMED[name], x, depth=3, sigma_b=0.0, sigma_w=1.2)
+        assert (found.ntk[0] == 0).all() and (found.nngp[:, 0] == 0).all() and found.ntk[1, 1] > 0
+        biased = gram(NAMED[name], x, depth=3, **BIASED)
+        other = kernels(NAMED[name], jnp.asarray(x), depth=3, **BIASED)
+        np.testing.assert_allclose(biased.ntk, other.ntk, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("name", "sigma_b", "sigma_w", "q0"),
+    "change, kind, message",
     [
-        ("erf", 0.2, 0.8, None),
-        ("erf", 0.2, 1.2, None),
-        ("erf", 0.2, 2.0, None),
-        ("relu", 0.2, 1.2, None),
-        ("relu", 0.0, 1.0, 1.0),
-        ("relu", 0.2, 1.8, 1.0),  # the variance diverges
-        ("erf", 0.2, 0.8, 1.7),  # the variance has to settle first
+        ({"x1": np.array([[1.0, np.nan]])}, ValueError, "x1: expected finite numbers, got NaN or infinity in row 0"),
+        ({"x2": np.array([[1.0]])}, ValueError, "x2: expected 2 columns as in x1, got 1"),
+        ({"x1": np.zeros(2)}, ValueError, r"x1: expected a matrix with one input a row, got shape \(2,\)"),
+        ({"x1": np.zeros((0, 2))}, ValueError, "x1: expected at least one input, got none"),
+        ({"depth": 0}, ValueError, "depth: expected a whole number of layers, at least 1, got 0"),
+        ({"depth": [2, 2]}, ValueError, "depth: expected a depth, or increasing depths"),
+        ({"dtype": "float16"}, ValueError, "dtype: expected one of float32, float64, got 'float16'"),
+        ({"sigma_w": -1.0}, ValueError, "sigma_w: expected a standard deviation at least 0, got -1"),
+        ({"architecture": "residul"}, ValueError, "expected one of ffnn, residual, got 'residul'; did you mean"),
     ],
 )
-def test_every_pair_is_that_of_the_recursion(name: str, sigma_b: float, sigma_w: float, q0: float | None) -> None:
-    act, x = NAMED[name], inputs()
-    found = gram.profile(act, DEPTHS, sigma_b=sigma_b, sigma_w=sigma_w, q0=q0)
-    scale = q0 if q0 is not None else first_norm(name, sigma_b, sigma_w)
-    other = kernels(act, jnp.asarray(scale**0.5 * x), sigma_b=sigma_b, sigma_w=sigma_w, depth=60, every_depth=True)
-    nngp, ntk, delta = (np.asarray(part)[np.array(DEPTHS) - 1] for part in other)
-    gaps = gram.input_gaps(x)
-    ratio = ntk / ntk[:, :1, :1]
-    np.testing.assert_allclose(gram.ntk_ratio(found, gaps), ratio, rtol=0, atol=1e-11)
-    np.testing.assert_allclose(gram.ntk_gap(found, gaps), 1.0 - ratio, rtol=0, atol=1e-11)
-    # 1 - cosine of the pair that is 1e-5 apart is known to eleven digits only
-    np.testing.assert_allclose(gram.nngp_delta(found, gaps), delta, rtol=1e-10, atol=1e-14)
-    np.testing.assert_allclose(found.log_diagonal, np.log(ntk[:, 0, 0]), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.log_q, np.log(nngp[:, 0, 0]), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(("name", "sigma_w"), [("tanh", 1.0), ("tanh", 1.8), ("elu", 1.0), ("elu", 1.3)])
-def test_without_closed_form_it_is_the_quadrature_layer_by_layer(name: str, sigma_w: float) -> None:
-    act, x = NAMED[name], inputs(5)[[0, 1, 3, -2]]
-    found = gram.profile(act, [2, 6], sigma_b=0.2, sigma_w=sigma_w)
-    x = first_norm(name, 0.2, sigma_w) ** 0.5 * x
-    for depth, ratio in zip((2, 6), gram.ntk_ratio(found, gram.input_gaps(x)), strict=True):
-        other = np.asarray(kernels(act, jnp.asarray(x), sigma_b=0.2, sigma_w=sigma_w, depth=depth).ntk)
-        np.testing.assert_allclose(ratio, other / other[0, 0], rtol=0, atol=1e-10)
-
-
-def test_a_variance_on_its_way_takes_one_table_a_layer() -> None:
-    act, x = NAMED["tanh"], inputs(5)[:3]
-    found = gram.profile(act, [4], sigma_b=0.2, sigma_w=1.5, q0=2.0)
-    other = np.asarray(kernels(act, jnp.asarray(2**0.5 * x), sigma_b=0.2, sigma_w=1.5, depth=4).ntk)
-    np.testing.assert_allclose(gram.ntk_ratio(found, gram.input_gaps(x))[0], other / other[0, 0], rtol=0, atol=1e-10)
-
-
-def test_ten_thousand_layers_are_those_of_the_depth_engine() -> None:
-    point = eoc_points(NAMED["tanh"], 0.2)[0]
-    depths = [100, 10_000]
-    found = gram.profile(NAMED["tanh"], depths, sigma_b=0.2, sigma_w=point.sigma_w)
-    q0 = (point.q - 0.2**2) / point.sigma_w**2
-    for cosine in (-0.9, 0.3, 0.99999):
-        other = depth_kernels(NAMED["tanh"], cosine, depths, sigma_b=0.2, sigma_w=point.sigma_w, q0=q0)
-        ratio = gram.ntk_ratio(found, np.array(1 - cosine))
-        np.testing.assert_allclose(ratio, other.ntk / other.ntk_diagonal, rtol=1e-9)
-        np.testing.assert_allclose(gram.nngp_delta(found, np.array(1 - cosine)), other.delta, rtol=1e-8)
-
-
-def test_a_flat_kernel_keeps_the_digits_of_its_deviation() -> None:
-    """The arc-cosine recursion with a bias in sixty digits: 1 - K/K(x, x) down to 1e-18."""
-    depths, gap = [10, 100, 240], 0.7
-    found = gram.ntk_gap(gram.profile(NAMED["relu"], depths, sigma_b=0.3, sigma_w=1.2), np.array(gap))
-    with mp.workdps(60):
-        chi, rows = mp.mpf("0.72"), []
-        q = mp.mpf("0.09") / (1 - chi)
-        c = 1 - (1 - mp.mpf("0.09") / q) * mp.mpf(gap)
-        kernel, diagonal = c, mp.mpf(1)
-        for depth in range(1, depths[-1] + 1):
-            if depth in depths:
-                rows.append(float(1 - kernel / diagonal))
-            angle = mp.acos(c)
-            c = (mp.mpf("0.09") + chi * q * (mp.sin(angle) + (mp.pi - angle) * c) / mp.pi) / q
-            kernel, diagonal = c + chi * (1 - angle / mp.pi) * kernel, 1 + chi * diagonal
-    assert rows[-1] < 1e-16
-    np.testing.assert_allclose(found, rows, rtol=1e-11)
-
-
-def test_a_chaotic_kernel_keeps_the_digits_of_what_is_left_off_the_diagonal() -> None:
-    """The arcsine recursion in sixty digits: K/K(x, x) down to 1e-20."""
-    depths, gap, q = [10, 60, 120], 0.7, mp.mpf(limit_variance(NAMED["erf"], sigma_b=0.2, sigma_w=2.0))
-    found = gram.ntk_ratio(gram.profile(NAMED["erf"], depths, sigma_b=0.2, sigma_w=2.0), np.array(gap))
-    with mp.workdps(60):
-        sb, s, two = mp.mpf(0.2) ** 2, mp.mpf(4), mp.mpf(2)
-        for _ in range(60):  # Newton is not needed: the map contracts
-            q = sb + s * two / mp.pi * mp.asin(2 * q / (1 + 2 * q))
-        covariance = q - (q - sb) * mp.mpf(gap)
-        kernel, diagonal, rows = covariance, q, []
-        for depth in range(1, depths[-1] + 1):
-            if depth in depths:
-                rows.append(float(kernel / diagonal))
-            slope = s * 4 / mp.pi / mp.sqrt((1 + 2 * q) ** 2 - 4 * covariance**2)
-            top = s * 4 / mp.pi / mp.sqrt((1 + 2 * q) ** 2 - 4 * q**2)
-            covariance = sb + s * two / mp.pi * mp.asin(2 * covariance / (1 + 2 * q))
-            kernel, diagonal = covariance + slope * kernel, q + top * diagonal
-    assert rows[-1] < 1e-15
-    np.testing.assert_allclose(found, rows, rtol=1e-10)
-
-
-def test_odd_networks_without_bias_know_opposite_inputs() -> None:
-    found = gram.profile(NAMED["tanh"], [3, 30], sigma_b=0.0, sigma_w=2.0)
-    near = np.array([0.0, 1e-12, 1e-3, 0.4])
-    np.testing.assert_array_equal(gram.ntk_ratio(found, 2.0 - near)[:, 0], -1.0)
-    np.testing.assert_allclose(gram.ntk_gap(found, 2.0 - near[2:]), 2.0 - gram.ntk_gap(found, near[2:]), rtol=1e-9)
-    other = depth_kernels(NAMED["tanh"], -0.6, [3, 30], sigma_b=0.0, sigma_w=2.0, q0=first_norm("tanh", 0.0, 2.0))
-    np.testing.assert_allclose(
-        gram.ntk_ratio(found, np.array(1.6)), other.ntk / other.ntk_diagonal, rtol=1e-9, atol=1e-13
-    )
-
-
-def test_nothing_overflows_where_the_variance_does() -> None:
-    found = gram.profile(NAMED["relu"], [2000], sigma_b=0.2, sigma_w=3.0, q0=1.0)
-    forgotten = gram.profile(NAMED["relu"], [2000], sigma_b=0.0, sigma_w=3.0)
-    assert found.log_diagonal[0] > 2000  # far from what float64 can hold
-    gaps = np.array([1e-3, 0.5, 1.5])
-    difference = gram.ntk_ratio(found, gaps) - gram.ntk_ratio(forgotten, gaps)
-    assert 0 < np.abs(difference).max() < 1e-4  # a bias in the first layers, nearly forgotten
-    growth = 1999 * np.log(4.5) + np.log(2000 * 9.0)
-    assert forgotten.log_diagonal[0] == pytest.approx(growth, rel=1e-12)
-
-
-def test_input_gaps_of_near_and_opposite_rows() -> None:
-    x = np.array([[1.0, 0.0], [1.0, 1e-9], [-2.0, 0.0], [0.0, 3.0]])
-    gaps = gram.input_gaps(x)
-    assert gaps[0, 0] == 0 and gaps[0, 2] == 2 and gaps[0, 3] == 1
-    assert gaps[0, 1] == pytest.approx(0.5e-18, rel=1e-12)
-    np.testing.assert_array_equal(gaps, gaps.T)
-    np.testing.assert_array_equal(gram.input_gaps(x, x[:2]), gaps[:, :2])
-
-
-def test_bad_input_is_named() -> None:
-    with pytest.raises(ValueError, match="q0: expected a number, since relu has no variance fixed point"):
-        gram.profile(NAMED["relu"], [2], sigma_b=0.2, sigma_w=2.0)
-    with pytest.raises(ValueError, match="depths: expected increasing depths"):
-        gram.profile(NAMED["relu"], [2, 2], sigma_b=0.0, sigma_w=1.0)
-    with pytest.raises(ValueError, match="sigma_w: expected a standard deviation above 0"):
-        gram.profile(NAMED["relu"], [2], sigma_b=0.2, sigma_w=0.0)
-    found = gram.profile(NAMED["relu"], [2], sigma_b=0.0, sigma_w=1.0)
-    with pytest.raises(ValueError, match="gaps: expected 1 - cosine, from 0 to 2, got -0.1 to 1"):
-        gram.ntk_gap(found, np.array([1.0, -0.1]))
-    with pytest.raises(ValueError, match="x2: expected rows with a direction, got zeros in row 1"):
-        gram.input_gaps(np.ones((1, 2)), np.array([[1.0, 1.0], [0.0, 0.0]]))
-
-
-def test_what_is_not_resolved_is_refused() -> None:
-    """A bias so small that the network is odd but for inputs opposite to within a hair: no panel is as thin."""
-    nearly_odd = from_function(lambda x: jnp.tanh(x) + 1e-9, name="nearly_odd")
-    with pytest.raises(RuntimeError, match="not resolved in the angle"):
-        gram.profile(nearly_odd, [60], sigma_b=0.0, sigma_w=2.0, q0=1.0)
-
-
-def test_opposite_rows_are_two_apart_to_the_last_digit() -> None:
-    """A kink has a square root at c = -1: one digit lost in the cosine would be half of the digits of the kernel."""
-    x = np.random.default_rng(3).standard_normal((50, 37))
-    assert (np.diag(gram.input_gaps(x, -3.0 * x)) == 2.0).all()
-    assert np.diag(gram.input_gaps(x, -x + 1e-9 * x[::-1])).min() > 2.0 - 1e-15
+def test_bad_input_gets_one_sentence(change: dict, kind: type, message: str) -> None:
+    options = {"x1": np.array([[1.0, 2.0]]), "sigma_b": 0.0, "sigma_w": 1.0, "depth": 2} | change
+    with pytest.raises(kind, match=message) as caught:
+        inspect.unwrap(gram)(NAMED["relu"], **options)
+    assert "\n" not in str(caught.value)

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import binom
 
 from ntk_eoc.activations import NAMED
-from ntk_eoc.gram import nngp_delta, ntk_gap, ntk_ratio, profile
 from ntk_eoc.kernels import kernels
 from ntk_eoc.meanfield import eoc_points, phase
+from ntk_eoc.profile import nngp_delta, ntk_gap, ntk_ratio, profile
 from ntk_eoc.spectrum import (
     Spectrum,
     effective_rank,

@@ -40,6 +40,7 @@ class Match:
     flops: float | None = None
     x64: bool = False
     script: str = "peer.py"  # the peer's
+    turns: int = TURNS  # fewer where a call takes long
 
 
 Side = tuple[Worker, str, float]  # who runs which case, and about how long it takes
@@ -50,7 +51,7 @@ def main(title: str, cases: Mapping[str, Case], matches: list[Match], script: st
     if "--serve" in sys.argv:
         return serve(cases, ("jax", "jaxlib", "numpy"))
     start, name = time.perf_counter(), Path(script).stem
-    print(f"{title}, {TURNS} turns", flush=True)
+    print(title, flush=True)
     rows = [contest(match, script) for match in matches]
     measured = [row.pop("limits") for row in rows]
     limits = {kind: max(limit[kind] for limit in measured) for kind in measured[0]}
@@ -72,13 +73,14 @@ def contest(match: Match, script: str) -> dict[str, Any]:
     sides: dict[str, Side] = {match.ours: (ours, match.ours, usual)}
     sides |= {case: (peer, case, peers[case][1]) for case in close}
     sides |= {case: (ours, case, ours.prepare(case)[1]) for case in (match.limit, *match.parts) if case}
-    turns, products = take_turns(sides, machine)
+    turns, products = take_turns(sides, machine, match.turns)
     times = {case: [median(burst) for burst in turns[case]] for case in sides}
     best = min(close, key=lambda case: median(times[case]))
     ratios = over(times[best], times[match.ours])
     row = {
         "work": match.ours,
         "dtype": "float64" if match.x64 else "float32",
+        "turns": match.turns,
         "ours_s": median(times[match.ours]),
         "peer_s": median(times[best]),
         "ratio": median(ratios),
@@ -108,13 +110,13 @@ def contest(match: Match, script: str) -> dict[str, Any]:
 
 
 def take_turns(
-    sides: Mapping[str, Side], machine: Worker
+    sides: Mapping[str, Side], machine: Worker, count: int
 ) -> tuple[dict[str, list[list[float]]], dict[str, list[float]]]:
     """Seconds of the calls in each turn of each side, and those of products of large matrices meanwhile."""
     turns: dict[str, list[list[float]]] = {side: [] for side in sides}
     products: dict[str, list[float]] = {kind: list(machine.prepare(kind)) for kind in ("float32", "float64")}
     order = list(sides)
-    for _ in range(TURNS):
+    for _ in range(count):
         for side in order:
             worker, case, about = sides[side]
             turns[side].append(worker.burst(case, about))

@@ -9,6 +9,12 @@ def sphere(rows: int, d: int, dtype: str, seed: int = 0) -> np.ndarray:
     return (x * (d**0.5 / np.linalg.norm(x, axis=1, keepdims=True))).astype(dtype)
 
 
+def spread(rows: int, d: int, dtype: str, seed: int = 0) -> np.ndarray:
+    """Inputs as in ``sphere``, with norms from half to three halves of sqrt(d)."""
+    norms = np.random.default_rng(seed + 1).uniform(0.5, 1.5, size=(rows, 1))
+    return (sphere(rows, d, "float64", seed) * norms).astype(dtype)
+
+
 def weights(sizes: list[int], dtype: str, seed: int = 1) -> list[np.ndarray]:
     """Standard normal weights (fan_in, fan_out) of a network with these sizes."""
     rng = np.random.default_rng(seed)

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 import jax
-from common.inputs import regression, sphere, weights
+from common.grams import GRAMS
+from common.inputs import regression, sphere, spread, weights
 from common.serve import serve
 from jax._src import source_info_util
 from jax.interpreters import ad
@@ -51,11 +52,43 @@ def dynamics(dtype: str) -> Callable[[], Any]:
     return solve
 
 
+PHI = {"relu": stax.Relu, "erf": stax.Erf, "tanh": partial(stax.ElementwiseNumerical, jax.numpy.tanh, deg=25)}
+
+
+def gram(case: str) -> Callable[[], Any]:
+    """The NTK of inputs in R^784 as ``common.grams`` describes the case; one depth by ``repeat``, all by a scan."""
+    wanted = GRAMS[case]
+    given = spread if wanted.norms == "any" else sphere
+    x = jax.numpy.asarray(given(wanted.rows, 784, wanted.dtype))
+    dense = stax.Dense(1, W_std=wanted.sigma_w, b_std=wanted.sigma_b or None)
+    layer = stax.serial(PHI[wanted.activation](), dense)
+    if wanted.architecture == "residual":
+        layer = stax.serial(stax.FanOut(2), stax.parallel(stax.Identity(), layer), stax.FanInSum())
+    if not wanted.every:
+        kernel = stax.serial(dense, stax.repeat(layer, wanted.depth - 1))[2]
+        return partial(jax.jit(partial(kernel, get="ntk")), x)
+
+    def every(x: Any) -> Any:
+        first = dense[2](x, get=None)
+
+        def step(state: Any, _: None) -> Any:
+            nngp, ntk, cov = state
+            new = layer[2](first.replace(nngp=nngp, ntk=ntk, cov1=cov), get=None)
+            return (new.nngp, new.ntk, new.cov1), new.ntk
+
+        start = (first.nngp, first.ntk, first.cov1)
+        rest = jax.lax.scan(step, start, None, length=wanted.depth - 1)[1]
+        return jax.numpy.concatenate([first.ntk[None], rest])
+
+    return partial(jax.jit(every), x)
+
+
 CASES = {
     f"empirical depth {depth}: {method}{'' if hint else ', no hint'}": partial(empirical, depth, method, hint)
     for depth in (3, 10)
     for method, hint in (*((method, True) for method in METHODS), ("structured derivatives", False))
 } | {f"dynamics {dtype}: gradient_descent_mse": partial(dynamics, dtype) for dtype in ("float32", "float64")}
+CASES |= {f"{case}: {wanted.peer}": partial(gram, case) for case, wanted in GRAMS.items()}
 
 if __name__ == "__main__":
     serve(CASES, ("neural-tangents", "jax", "jaxlib", "numpy"))

@@ -20,8 +20,8 @@ from ntk_eoc import records
 from ntk_eoc.activations import get
 from ntk_eoc.data import checksums
 from ntk_eoc.experiments.flat_learning import Learned, Task, digits_task, kernels_of, learn, mnist_task, targets
-from ntk_eoc.gram import Profile, profile
 from ntk_eoc.meanfield import eoc_points, limit_variance, phase
+from ntk_eoc.profile import Profile, profile
 from ntk_eoc.regularity import first_kink
 
 TASKS = {"digits": digits_task, "mnist": mnist_task}

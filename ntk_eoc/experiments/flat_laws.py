@@ -28,8 +28,8 @@ from ntk_eoc.experiments.flat_learning import (
     targets,
 )
 from ntk_eoc.experiments.phases import Setting
-from ntk_eoc.gram import Profile, nngp_delta
 from ntk_eoc.meanfield import phase
+from ntk_eoc.profile import Profile, nngp_delta
 from ntk_eoc.regularity import first_kink
 
 LONGEST = 1e250  # budgets beyond it are not looked for

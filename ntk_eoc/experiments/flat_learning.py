@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
+from ntk_eoc.angles import input_gaps
 from ntk_eoc.data import Dataset, digits, load, scaled, train_test
 from ntk_eoc.data import Split as Split
 from ntk_eoc.dynamics import Spectrum, decompose, flow, predictions
-from ntk_eoc.gram import Profile, input_gaps, ntk_gap, ntk_ratio
+from ntk_eoc.profile import Profile, ntk_gap, ntk_ratio
 
 CLASSES = 10
 WELL_CONDITIONED = 1e-8  # lambda_min/lambda_max from which float64's own eigenvalues are good to six digits

@@ -1,0 +1,174 @@
+"""NNGP and NTK of inputs of any norms without a quadrature for each pair: layers as polynomials in the correlation.
+
+With normalised Hermite polynomials h_k and phi(sqrt(q) z) = sum_k a_k(q) h_k(z), Mehler's formula gives
+
+    E[phi(u) phi(v)] = sum_k a_k(q) a_k(q') c^k =: f(c),    sqrt(q q') E[phi'(u) phi'(v)] = f'(c).
+
+The coefficients belong to single inputs; a pair costs one polynomial a layer, whose value and derivative give the next
+c and K/sqrt(q q'). Variances are carried apart, so nothing grows with depth. What a series leaves out is known at
+c = 1, from E[phi^2] and E[phi'^2], and bounds it everywhere.
+"""
+
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy import ndarray
+
+from ntk_eoc.activations import Activation, derivative
+from ntk_eoc.errors import Scalar
+
+TERMS, STEP = 256, 32  # of the series at most; each layer takes as many STEPs of terms as are good enough
+GOOD = {"float32": 1e-6, "float64": 1e-13}  # what a layer's series may leave out of f(1) and of f'(1)
+LAYERS = 8  # whose coefficients are held at a time
+VARIANCES, NEAR = 32, 100.0  # variances that coefficients are interpolated from, where no ratio of two is larger
+TILE = 256  # pairs pass through the layers in squares that stay in the cache
+# Panels of the quadrature: fine enough for h_255, and finer where a steep phi turns.
+PANELS = np.concatenate([0.5 ** np.arange(10, 1, -1), np.arange(0.5, 12.1, 0.5)])
+
+
+class Layers(NamedTuple):
+    """Of single inputs, layer by layer: ``series`` (L, T, N) of the branch, and ``rest`` (2, L, N), what bias and skip
+    connection add, each divided by the root of the next variance; these variances ``q`` (L, N); ``steps`` (L,), how
+    many STEPs of terms are taken; and ``tails`` (4, L): what is left out of f(1) and of f'(1) at most, f'(1), and
+    f''(1) of what is in."""
+
+    series: Array
+    rest: Array
+    q: Array
+    steps: Array
+    tails: Array
+
+
+def applies(act: Activation) -> bool:
+    """Whether one quadrature serves all variances: no kinks, or one at 0, which no scaling moves.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> [applies(NAMED[name]) for name in ("tanh", "elu", "hard_tanh")]
+    [True, True, False]
+    """
+    return set(act.kinks) <= {0.0}
+
+
+@lru_cache
+def _rule() -> tuple[ndarray, ndarray]:
+    """Nodes (M,), and weights times h_k at them, (M, T); the first column is the weights alone."""
+    points, weights = np.polynomial.legendre.leggauss(16)
+    edges = np.concatenate([-PANELS[::-1], [0.0], PANELS])
+    half = 0.5 * np.diff(edges)[:, None]
+    z = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * points).ravel()
+    columns = [(half * weights).ravel() * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)]
+    columns.append(columns[0] * z)
+    for k in range(2, TERMS):
+        columns.append((z * columns[-1] - np.sqrt(k - 1.0) * columns[-2]) / np.sqrt(k))
+    return z, np.stack(columns, axis=1)
+
+
+def _moments(act: Activation, q: Array) -> Array:
+    """a_k(q), E[phi^2] and q E[phi'^2] for variances q (N,): (T + 2, N)."""
+    z, table = _rule()
+    u = jnp.sqrt(q)[:, None] * z
+    phi, slope = act.phi(u), derivative(act)(u)
+    second = jnp.stack([phi**2 @ table[:, 0], q * (slope**2 @ table[:, 0])])
+    return jnp.concatenate([(phi @ table).T, second])
+
+
+def _interpolated(act: Activation, q: Array) -> Array:
+    """The same from few variances: analytic in log q, where the nearest singularities are pi away."""
+    low, high = jnp.log(jnp.min(q)), jnp.log(jnp.max(q))
+    middle, half = 0.5 * (low + high), 0.5 * (high - low) + 1e-9
+    points = np.asarray(np.polynomial.chebyshev.chebpts1(VARIANCES), dtype=float)
+    to_series = np.polynomial.chebyshev.chebvander(points, VARIANCES - 1) * (2.0 / VARIANCES)
+    to_series[:, 0] *= 0.5
+    values = _moments(act, jnp.exp(middle + half * points)) @ to_series
+    angle = jnp.arccos(jnp.clip((jnp.log(q) - middle) / half, -1.0, 1.0))
+    return values @ jnp.cos(jnp.arange(VARIANCES)[:, None] * angle)
+
+
+@partial(jax.jit, static_argnames=("act", "skip", "near", "good"))
+def layers(
+    act: Activation, q: Array, *, sigma_b: Scalar, sigma_w: Scalar, skip: bool, near: bool, good: float
+) -> Layers:
+    """The next ``LAYERS`` layers of inputs with variances q (N,), ``near`` each other or not."""
+    order = jnp.arange(TERMS)[:, None]
+
+    def one(q: Array, _: None) -> tuple[Array, Layers]:
+        found = (_interpolated if near else _moments)(act, q)
+        moment, chi = found[-2], found[-1]
+        after = sigma_b**2 + sigma_w**2 * moment + (q if skip else 0.0)
+        root = jnp.sqrt(jnp.where(after > 0, after, 1.0))
+        scale, kept = sigma_w / root, (jnp.sqrt(q) / root if skip else jnp.zeros_like(q))
+        series = scale * found[:-2]
+        powers = jnp.stack([series**2, order * series**2, order * (order - 1) * series**2])
+        sums = jnp.cumsum(powers.reshape(3, -1, STEP, q.size).sum(axis=2), axis=1)
+        left_out = jnp.abs(jnp.stack([scale**2 * moment, scale**2 * chi])[:, None] - sums[:2]).max(axis=-1)
+        enough = (left_out <= good).all(axis=0)
+        steps = jnp.where(enough.any(), jnp.argmax(enough), enough.size - 1)
+        slope, bend = jnp.max(scale**2 * chi + kept**2), jnp.max(sums[2, steps])
+        tails = jnp.stack([*left_out[:, steps], slope, bend])
+        return after, Layers(series, jnp.stack([sigma_b / root, kept]), after, steps + 1, tails)
+
+    found = jax.lax.scan(one, q, None, length=LAYERS)[1]
+    return found._replace(rest=found.rest.swapaxes(0, 1), tails=found.tails.T)
+
+
+@partial(jax.jit, static_argnames="odd", donate_argnames=("c", "kappa"))
+def advance(
+    c: Array, kappa: Array, one: Layers, two: Layers, first: Scalar, count: Scalar, blocks: Array, odd: bool
+) -> tuple[Array, Array]:
+    """(c, K/sqrt(q q')) after ``count`` layers from the ``first`` of those held, in the squares ``blocks`` (B, 2)."""
+    size = STEP // 2 if odd else STEP  # odd functions have no even terms
+    series = [part.series[:, 1::2] if odd else part.series for part in (one, two)]
+
+    def layer(start: Array, level: Array, tile: tuple[Array, Array]) -> tuple[Array, Array]:
+        c, kappa = tile
+        x = c * c if odd else c
+
+        def step(at: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
+            value, slope = sums
+            k = (one.steps[level] - 1 - at) * size
+            a1, a2 = (
+                jax.lax.dynamic_slice(part, (level, k, s), (1, size, TILE))[0]
+                for part, s in zip(series, start, strict=True)
+            )
+            for j in range(size - 1, -1, -1):
+                slope = slope * x + value
+                value = value * x + a1[j][:, None] * a2[j]
+            return value, slope
+
+        value, slope = jax.lax.fori_loop(0, one.steps[level], step, (jnp.zeros_like(c), jnp.zeros_like(c)))
+        if odd:
+            value, slope = c * value, value + 2.0 * x * slope
+        (bias1, skip1), (bias2, skip2) = (
+            jax.lax.dynamic_slice_in_dim(part.rest[:, level], s, TILE, axis=1)
+            for part, s in zip((one, two), start, strict=True)
+        )
+        added, kept = value + bias1[:, None] * bias2, skip1[:, None] * skip2
+        return jnp.clip(added + kept * c, -1.0, 1.0), added + (slope + kept) * kappa
+
+    def block(at: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        start = blocks[at] * TILE
+        tile = tuple(jax.lax.dynamic_slice(part, start, (TILE, TILE)) for part in state)
+        tile = jax.lax.fori_loop(first, first + count, partial(layer, start), tile)
+        c, kappa = (jax.lax.dynamic_update_slice(part, new, start) for part, new in zip(state, tile, strict=True))
+        return c, kappa
+
+    return jax.lax.fori_loop(0, len(blocks), block, (c, kappa))
+
+
+def bound(tails: ndarray) -> float:
+    """What series cut short change in K at most, relative to K(x, x), after layers with these ``tails`` (4, L).
+
+    >>> bound(np.array([[0.0], [1e-9], [1.0], [5.0]]))
+    5e-10
+    """
+    error_c, error_k, largest = 0.0, 0.0, 1.0
+    for left_out, slope_left_out, slope, curvature in tails.T:
+        turned = slope_left_out + curvature * error_c
+        error_c = left_out + slope * error_c
+        error_k = error_c + slope * error_k + largest * turned
+        largest = 1.0 + slope * largest
+    return float(error_k / largest)

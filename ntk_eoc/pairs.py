@@ -1,0 +1,89 @@
+"""Inputs of any norms, pair by pair through the layers of ``hermite``, at any depths on the way."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy import ndarray
+
+from ntk_eoc.activations import Activation
+from ntk_eoc.hermite import GOOD, LAYERS, NEAR, TILE, Layers, advance, bound, layers
+
+
+class Pairs(NamedTuple):
+    """Correlations ``c`` and ``kappa`` = K/sqrt(q q') of pairs, (N, M), with the variances of the inputs, (N,) and
+    (M,); and how far K may be off where series were cut short, relative to K(x, x)."""
+
+    c: Array
+    kappa: Array
+    q1: ndarray
+    q2: ndarray
+    error: float
+
+
+def pairs(
+    act: Activation,
+    fold: Array,
+    v1: ndarray,
+    v2: ndarray,
+    depths: Sequence[int],
+    *,
+    dtype: str,
+    odd: bool,
+    **options: Any,
+) -> list[Pairs]:
+    """Inputs with |x|^2/d = v1 (N,) and v2 (M,) at increasing depths; ``fold`` (N, M) as in ``angles``, symmetric if
+    v1 is v2; ``options`` are sigma_b, sigma_w and whether there is a ``skip`` connection."""
+    (n, m), same = fold.shape, v1 is v2
+    sigma_b, sigma_w = options["sigma_b"], options["sigma_w"]
+    v = v1 if same else np.concatenate([v1, v2])
+    sides = (slice(0, n), slice(0, n) if same else slice(n, n + m))
+    q = sigma_b**2 + sigma_w**2 * v
+    root = np.sqrt(np.where(q > 0, q, 1.0))
+    share, bias = sigma_w * np.sqrt(v) / root, sigma_b / root
+    cosine = jnp.copysign(1.0 - jnp.abs(fold), fold)
+    c = jnp.outer(bias[sides[0]], bias[sides[1]]) + jnp.outer(share[sides[0]], share[sides[1]]) * cosine
+    c = _padded(c, 2).astype(dtype)
+    state, blocks = (c, c + 0.0), _blocks(c.shape[0], c.shape[1], same)
+    found, tails, level, held = [], [np.zeros((4, 0))], 1, 0
+    for depth in depths:
+        while level < depth:
+            if not held:
+                near = bool(q.min() > 0 and q.max() < NEAR * q.min())
+                chunk, held = layers(act, jnp.asarray(q), near=near, good=GOOD[dtype], **options), LAYERS
+                parts = [_side(chunk, side, dtype) for side in sides]
+            first, count = LAYERS - held, min(held, depth - level)
+            state = advance(*state, *parts, first, count, blocks, odd)
+            tails.append(np.asarray(chunk.tails)[:, first : first + count])
+            level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
+        c, kappa = (_mirrored(part, n, m, same) for part in state)
+        found.append(Pairs(c, kappa, q[sides[0]], q[sides[1]], bound(np.concatenate(tails, axis=1))))
+    return found
+
+
+def _side(chunk: Layers, side: slice, dtype: str) -> Layers:
+    series, rest = (_padded(part[..., side], 1).astype(dtype) for part in chunk[:2])
+    return Layers(series, rest, *chunk[2:])
+
+
+def _padded(array: Array, axes: int) -> Array:
+    """Zeros behind the last ``axes`` axes, up to a multiple of TILE."""
+    return jnp.pad(array, [(0, 0)] * (array.ndim - axes) + [(0, -size % TILE) for size in array.shape[-axes:]])
+
+
+def _blocks(n: int, m: int, same: bool) -> Array:
+    rows, columns = (part.ravel() for part in np.indices((n // TILE, m // TILE)))
+    some = columns >= rows if same else columns >= 0
+    return jnp.asarray(np.stack([rows[some], columns[some]], axis=1))
+
+
+@partial(jax.jit, static_argnames=("n", "m", "same"))
+def _mirrored(part: Array, n: int, m: int, same: bool) -> Array:
+    if same:
+        row, column = (jax.lax.broadcasted_iota(jnp.int32, part.shape, axis) for axis in (0, 1))
+        part = jnp.where(row <= column, part, part.T)
+    return part[:n, :m]
