@@ -19,6 +19,7 @@ from scipy.optimize import brentq
 from ntk_eoc.activations import Activation, derivative
 from ntk_eoc.errors import Scalar, check_sigma, require_x64
 from ntk_eoc.gaussian import expectation, pair, resolved, second_moment
+from ntk_eoc.rays import correlation_limit, far, near
 
 ON_THE_EDGE = 1e-8  # |chi - 1| up to which (sigma_b, sigma_w) is said to lie on the Edge of Chaos
 SEARCH = (1e-8, 1e8)  # variances between which Edge-of-Chaos points are searched for
@@ -38,13 +39,13 @@ class EocPoint(NamedTuple):
 
 class Phase(NamedTuple):
     """Where (sigma_b, sigma_w) lies. ``q`` is None where the variance diverges, and where every q is a fixed point;
-    ``c_star`` is the correlation that two different inputs tend to; ``xi`` is the depth scale of that, None if
-    the approach is slower than exponential."""
+    ``c_star`` is the correlation that any two different inputs tend to, None if that depends on the inputs; ``xi`` is
+    the depth scale of that, None if the approach is slower than exponential or there is none."""
 
     phase: str
     q: float | None
     chi: float
-    c_star: float
+    c_star: float | None
     xi: float | None
 
 
@@ -207,6 +208,9 @@ def phase(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar) -> Phase:
     Ordered, eoc or chaotic as chi is below, at (within 1e-8) or above 1 at the limiting variance (Sec. 4). A
     diverging variance with chi >= 1 counts as chaotic: there is no fixed point to be on the edge of.
 
+    Where the variance dies, diverges or moves in nothing but its scale, chi is not the slope of the correlation map and
+    no scale is exponential (``rays``): xi is None, and c_star 1, or None where correlations freeze wherever they are.
+
     >>> from ntk_eoc.activations import NAMED
     >>> phase(NAMED["relu"], sigma_b=0.0, sigma_w=1.0).phase
     'ordered'
@@ -215,14 +219,15 @@ def phase(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar) -> Phase:
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
     q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w)
     slope = float(chi(act, jnp.array(min(q, FAR)), sigma_w=sigma_w))
-    if act.slopes is not None and sigma_b == 0 and abs(slope - 1.0) <= ON_THE_EDGE:
-        return Phase("eoc", None, slope, 1.0, None)
-    if np.isinf(q):
-        return Phase("ordered" if slope < 1.0 else "chaotic", None, slope, 1.0, None)
-    if abs(slope - 1.0) <= ON_THE_EDGE:
-        return Phase("eoc", q, slope, 1.0, None)
-    if slope < 1.0:
-        return Phase("ordered", q, slope, 1.0, -1.0 / float(np.log(slope)) if slope > 0 else 0.0)
+    edge, bare = abs(slope - 1.0) <= ON_THE_EDGE, act.slopes is not None and sigma_b == 0
+    name = "eoc" if edge and (bare or np.isfinite(q)) else "ordered" if slope < 1.0 else "chaotic"
+    if np.isinf(q) or (bare and edge):
+        gathers = edge and sigma_b > 0 and act.slopes is not None  # the bias outgrows what the inputs brought
+        return Phase(name, None, slope, 1.0 if gathers else correlation_limit(far(act)), None)
+    if q == 0.0:
+        return Phase(name, q, slope, correlation_limit(near(act)) if sigma_w > 0 else None, None)
+    if edge or slope < 1.0:
+        return Phase(name, q, slope, 1.0, None if edge else -1.0 / float(np.log(slope)) if slope > 0 else 0.0)
     delta = chaotic_delta(act, q, sigma_b=sigma_b, sigma_w=sigma_w)
     rate = sigma_w**2 * float(pair(act, jnp.array(q), jnp.array(q), jnp.array(delta)).slope_product)
     return Phase("chaotic", q, slope, 1.0 - delta, -1.0 / float(np.log(rate)) if 0 < rate < 1 else None)

@@ -14,6 +14,7 @@ ORDER = [
     "records",
     "activations",
     "regularity",
+    "rays",
     "closed_forms",
     "gaussian",
     "meanfield",
