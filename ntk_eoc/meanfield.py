@@ -13,12 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
 from scipy.optimize import brentq
 
-from ntk_eoc.activations import Activation, derivative
-from ntk_eoc.errors import Scalar, check_sigma, require_x64
-from ntk_eoc.gaussian import expectation, pair, resolved, second_moment
+from ntk_eoc.activations import Activation
+from ntk_eoc.errors import Scalar, check_nonnegative, check_positive, check_sigma, require_x64
+from ntk_eoc.gaussian import TINY, pair, resolved, second_moment
+from ntk_eoc.maps import chi as chi
+from ntk_eoc.maps import correlation_map as correlation_map
+from ntk_eoc.maps import variance_map as variance_map
+from ntk_eoc.maps import variance_slope as variance_slope
 from ntk_eoc.rays import correlation_limit, far, near
 
 ON_THE_EDGE = 1e-8  # |chi - 1| up to which (sigma_b, sigma_w) is said to lie on the Edge of Chaos
@@ -47,56 +50,6 @@ class Phase(NamedTuple):
     chi: float
     c_star: float | None
     xi: float | None
-
-
-def variance_map(
-    act: Activation, q: Float[Array, "*batch"], *, sigma_b: Scalar, sigma_w: Scalar
-) -> Float[Array, "*batch"]:
-    """q^l = sigma_b^2 + sigma_w^2 E[phi(sqrt(q^{l-1}) Z)^2] (Sec. 3.1); sigmas are standard deviations.
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> float(variance_map(NAMED["relu"], jnp.array(2.0), sigma_b=0.0, sigma_w=1.0))
-    1.0
-    """
-    return sigma_b**2 + sigma_w**2 * second_moment(act, q)
-
-
-def variance_slope(act: Activation, q: Float[Array, "*batch"], *, sigma_w: Scalar) -> Float[Array, "*batch"]:
-    """The derivative of ``variance_map`` in q: sigma_w^2 E[x phi(x) phi'(x)]/q at x = sqrt(q) Z; q > 0.
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> float(variance_slope(NAMED["relu"], jnp.array(2.0), sigma_w=1.0).round(12))
-    0.5
-    """
-    slope = derivative(act)
-    q = jnp.asarray(q, dtype=float)
-    return sigma_w**2 * expectation(lambda x: x * act.phi(x) * slope(x), q, act.kinks) / q
-
-
-def chi(act: Activation, q: Float[Array, "*batch"], *, sigma_w: Scalar) -> Float[Array, "*batch"]:
-    """chi = sigma_w^2 E[phi'(sqrt(q) Z)^2] (Sec. 4): ordered below 1, Edge of Chaos at 1, chaotic above.
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> float(chi(NAMED["relu"], jnp.array(2.0), sigma_w=2.0))
-    2.0
-    """
-    return sigma_w**2 * second_moment(act, q, 1)
-
-
-def correlation_map(
-    act: Activation, q: Float[Array, ""], delta: Float[Array, "*batch"], *, sigma_b: Scalar, sigma_w: Scalar
-) -> Float[Array, "*batch"]:
-    """1 - f(1 - delta), where f is the correlation map at the variance q of both inputs (Sec. 4).
-
-    1 - f(c) = sigma_w^2 E[(phi(u) - phi(v))^2]/(2 q'), with q' the next variance: exact to rounding however
-    small delta is. At a fixed point q' = q.
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> float(correlation_map(NAMED["identity"], jnp.array(1.0), jnp.array(1e-18), sigma_b=0.0, sigma_w=1.0))
-    1e-18
-    """
-    power = sigma_w**2 * second_moment(act, q)
-    return power * pair(act, q, q, delta).gap / (sigma_b**2 + power)
 
 
 def eoc_points(act: Activation, sigma_b: Scalar) -> list[EocPoint]:
@@ -168,6 +121,8 @@ def limit_variance(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar, q0: Sca
     0.18
     """
     require_x64()
+    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
+    sigma_b, q0 = (sigma_b if sigma_b > TINY else 0.0), check_nonnegative("q0", q0)
     start = sigma_b**2 + sigma_w**2 * q0
     if start == 0.0:
         return float(_settle(act, 0.0, sigma_b, sigma_w)) if float(act.phi(jnp.array(0.0))) else 0.0
@@ -237,9 +192,13 @@ def chaotic_delta(act: Activation, q: Scalar, *, sigma_b: Scalar, sigma_w: Scala
     """1 - c* at a fixed point q with chi > 1: the correlation c* < 1 to which any two different inputs tend.
 
     >>> from ntk_eoc.activations import NAMED
+    Raises ``ValueError`` if nearly equal inputs do not part there.
+
     >>> chaotic_delta(NAMED["tanh"], 2.1214735682, sigma_b=0.0, sigma_w=2.0)
     1.0
     """
+    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w, positive=True)
+    q = check_positive("q", q)
 
     def growth(delta: float) -> float:
         nxt = correlation_map(act, jnp.array(q), jnp.array(delta), sigma_b=sigma_b, sigma_w=sigma_w)
@@ -247,4 +206,6 @@ def chaotic_delta(act: Activation, q: Scalar, *, sigma_b: Scalar, sigma_w: Scala
 
     if growth(1.0) > -1e-13:
         return 1.0
+    if not growth(1e-13) > 0:
+        raise ValueError(f"q: expected a variance at which inputs part (chi > 1), got {q:g}")
     return _root(growth, 1e-13, 1.0)

@@ -17,6 +17,7 @@ ORDER = [
     "rays",
     "closed_forms",
     "gaussian",
+    "maps",
     "meanfield",
     "tables",
     "zonal",

@@ -26,11 +26,11 @@ def deltas(spec: str, sigma_w: float, depths: list[int]) -> np.ndarray:
 
 @pytest.mark.parametrize("spec", ["tanh", "elu", "gelu", "sin", "identity"])
 def test_a_dying_variance_freezes_correlations_where_they_are(spec: str) -> None:
-    """Between two depths nothing moves, and the three pairs stay at three correlations."""
+    """Between two depths little more than rounding moves, and the three pairs stay at three correlations."""
     at = phase(get(spec), sigma_b=0.0, sigma_w=0.6)
     assert (at.phase, at.q, at.c_star, at.xi) == ("ordered", 0.0, None, None)
-    early, late = deltas(spec, 0.6, [100, 200])
-    np.testing.assert_allclose(late, early, rtol=1e-12)
+    early, late = deltas(spec, 0.6, [40, 60])
+    np.testing.assert_allclose(late, early, rtol=1e-8)
     assert np.diff(late).min() > 0.1
 
 
@@ -60,14 +60,14 @@ def test_half_a_tanh_is_a_relu_near_zero() -> None:
 
 @pytest.mark.parametrize("spec, frozen", [("tanh", True), ("relu", False)])
 def test_networks_of_finite_width_do_so_too(spec: str, frozen: bool) -> None:
-    """Four hundred units, sixteen networks: tanh keeps its correlation from layer 8 on, ReLU does not."""
+    """Four hundred units, 64 networks: tanh keeps its correlation from layer 8 on, ReLU does not."""
     net = Network(width=400, depth=16, sigma_b=0.0, sigma_w=0.8)
-    mean = np.asarray(moment_band(jax.random.key(0), NAMED[spec], net, INPUTS[:3], seeds=16).mean)
+    mean = np.asarray(moment_band(jax.random.key(0), NAMED[spec], net, INPUTS[:3], seeds=64).mean)
     norm = np.sqrt(np.einsum("lii->li", mean))
     delta = 1 - mean[[7, 15]] / (norm[[7, 15], :, None] * norm[[7, 15], None, :])
     expected = deltas(spec, 0.8, [8, 16])
-    np.testing.assert_allclose(delta[:, 0, 1:], expected[:, :2], rtol=0.15)
     moved = delta[1, 0, 1:] / delta[0, 0, 1:]
+    np.testing.assert_allclose(moved, expected[1, :2] / expected[0, :2], rtol=0.1)
     assert (abs(moved - 1) < 0.1).all() if frozen else (moved < 0.75).all()
 
 
