@@ -60,6 +60,7 @@ def input_gaps(x1: Float64[ndarray, "N d"], x2: Float64[ndarray, "M d"] | None =
     >>> input_gaps(np.array([[1.0, 0.0], [3.0, 4.0]])).round(12).tolist()
     [[0.0, 0.4], [0.4, 0.0]]
     """
+    require_x64()
     left, right = (_directions(name, x) for name, x in (("x1", x1), ("x2", x1 if x2 is None else x2)))
     found = 1.0 - left @ right.T
     # at both ends the product cancels: there the difference of the rows, or their sum, does not

@@ -1,5 +1,6 @@
 """One layer on one input and on a pair: the variance and correlation maps and their slopes (Sec. 3.1 and 4)."""
 
+import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
@@ -58,4 +59,5 @@ def correlation_map(
     """
     sigma_b, sigma_w = traceable_sigma("sigma_b", sigma_b), traceable_sigma("sigma_w", sigma_w)
     power = sigma_w**2 * second_moment(act, q)
-    return power * pair(act, q, q, delta).gap / (sigma_b**2 + power)
+    found = power * pair(act, q, q, delta).gap / (sigma_b**2 + power)
+    return jnp.where(found > 2.0, 2.0, found)  # by rounding
