@@ -65,7 +65,8 @@ def decompose(gram: Gram, *, rounding: Scalar | None = None) -> Spectrum:
     [0.0, 2.0]
     """
     require_x64()
-    shape = jnp.shape(gram)
+    gram = gram if isinstance(gram, jax.Array) else _plain("gram", gram)
+    shape = gram.shape
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         raise ValueError(f"gram: expected a square matrix, got shape {shape}")
     epsilon = 2.0**-23 if getattr(gram, "dtype", None) == np.float32 else 2.0**-52
@@ -218,10 +219,7 @@ def _quadratic_forms(rows: Array, factors: Array, matrix: Array) -> Float[Array,
 
 def _matrix(name: str, value: ArrayLike, rows: Size, columns: Size, asymmetry: float = jnp.inf) -> Array:
     """``value`` in float64, of the shape asked for, finite, with mirrored entries that differ by rounding at most."""
-    try:
-        array = jnp.asarray(value if isinstance(value, jax.Array) else np.asarray(value, dtype=float), dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected an array of real numbers, got {type(value).__name__}") from None
+    array = jnp.asarray(value if isinstance(value, jax.Array) else _plain(name, value), dtype=float)
     if array.ndim != 2 or rows not in (None, array.shape[0]) or columns not in (None, array.shape[1]):
         raise ValueError(f"{name}: expected shape ({rows or 'any'}, {columns or 'any'}), got {array.shape}")
     entries = np.zeros((1, 1)) if _traced(array) else np.asarray(array)
@@ -230,6 +228,15 @@ def _matrix(name: str, value: ArrayLike, rows: Size, columns: Size, asymmetry: f
     if asymmetry < jnp.inf and (gap := np.abs(entries - entries.T).max()) > (most := asymmetry * np.abs(entries).max()):
         raise ValueError(f"{name}: expected symmetry up to {most:.3g}, got mirrored entries {gap:.3g} apart")
     return array
+
+
+def _plain(name: str, value: ArrayLike) -> np.ndarray:
+    """``value``, of any array library, as a NumPy array of real numbers."""
+    try:
+        array = np.asarray(value)
+        return array if array.dtype == np.float32 else np.asarray(array, dtype=float)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name}: expected an array of real numbers, got {type(value).__name__}") from None
 
 
 def _moments(name: str, value: Moments) -> Array:

@@ -263,6 +263,7 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
     ),
     "dynamics.flow": (dynamics.flow, named(spectrum=spectrum, times=array((3,), ()))),
     "dynamics.descent": (dynamics.descent, named(spectrum=spectrum, steps=array((3,), ()), rate=number())),
+    "dynamics.stability_bound": (dynamics.stability_bound, named(spectrum=spectrum)),
     "dynamics.residuals": (dynamics.residuals, named(training=training, y=THREE, f0=THREE)),
     "dynamics.fitted": (dynamics.fitted, named(training=training, y=THREE, f0=THREE)),
     "dynamics.predictions": (
@@ -463,12 +464,12 @@ def _mappings() -> int:
     return maps.read_bytes().count(b"\n") if maps.is_file() else 0
 
 
-def fuzz(calls: int, lines: int, seconds: float, seed: int, only: str = "") -> dict[str, dict[str, int]]:
+def fuzz(calls: int, lines: int, seconds: float, seed: int, only: list[str]) -> dict[str, dict[str, int]]:
     """Counts by function, and of command lines. Each function gets an equal share of the time that is left."""
     signal.signal(signal.SIGALRM, _ring)
     start, found = time.monotonic(), {}
-    chosen = [name for name in TABLE if only in name] if calls else []
-    jobs = [*(["command lines"] if lines and only in "command lines" else []), *chosen]
+    chosen = [name for name in TABLE if calls and any(part in name for part in only)]
+    jobs = [*(["command lines"] if lines and any(part in "command lines" for part in only) else []), *chosen]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path("mine.py").write_text(
             "import jax.numpy as jnp\ndef good(x): return jnp.tanh(x)\ndef bad(x): return float(x)\n"
@@ -499,7 +500,7 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=10_000, help="command lines")
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop then, with what was done")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="functions whose names hold this")
+    parser.add_argument("--only", nargs="+", default=[""], help="functions whose names hold one of these")
     parser.add_argument("--record", type=Path, help="JSON file for the counts and where they came from")
     args = parser.parse_args()
     start = time.monotonic()
