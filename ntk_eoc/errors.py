@@ -45,23 +45,34 @@ def shown(value: object) -> str:
     return " ".join(reprlib.repr(value).split())
 
 
+def plain(name: str, value: object) -> np.ndarray:
+    """``value``, of any array library, as a NumPy array: in float32 if it came so, in float64 otherwise.
+
+    ``TypeError`` if there are no real numbers in it.
+
+    >>> plain("x", [[1, 2]]).dtype.name
+    'float64'
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "cOSUMm":
+            raise TypeError
+        return array if array.dtype == np.float32 else array.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError):  # the last is PyTorch's way to refuse a tensor with a gradient
+        raise TypeError(f"{name}: expected an array of real numbers, got {type(value).__name__}") from None
+
+
 def reals(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> jax.Array:
     """``value``, of any array library, as a float64 array of finite numbers from ``low`` to ``high``.
 
-    A traced array is taken as it is: its numbers are not known. ``TypeError`` if there are no real numbers in it.
+    A traced array is taken as it is: its numbers are not known. ``TypeError`` as ``plain``.
 
     >>> reals("q", [1, 2]).tolist()
     [1.0, 2.0]
     """
     if isinstance(value, jax.core.Tracer):
         return jnp.asarray(value, dtype=float)
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind in "cOSUMm":
-            raise TypeError
-        array = array.astype(np.float64)
-    except (TypeError, ValueError, RuntimeError):  # the last is PyTorch's way to refuse a tensor with a gradient
-        raise TypeError(f"{name}: expected real numbers, got {type(value).__name__} {shown(value)}") from None
+    array = plain(name, value).astype(np.float64)
     bad = ~(np.isfinite(array) & (array >= low) & (array <= high))
     if bad.any():
         span = "" if math.isinf(low) and math.isinf(high) else f" from {low:g} to {high:g}"

@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import closed_form
-from ntk_eoc.errors import LARGEST, Scalar, check_choice, check_depth, check_sigma, require_x64
+from ntk_eoc.errors import LARGEST, Scalar, check_choice, check_depth, check_sigma, plain, require_x64
 from ntk_eoc.gaussian import Rule, choose_rule, pair, second_moment
 
 ARCHITECTURES = ("ffnn", "residual")
@@ -211,10 +211,7 @@ def _all_layers(
 
 def check_inputs(name: str, x: object) -> Array:
     """Inputs as a float64 array (N, d); ``ValueError`` for another shape or NaN, ``TypeError`` for no numbers."""
-    try:
-        array = np.asarray(x, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected an array of real numbers, got {type(x).__name__}") from None
+    array = plain(name, x).astype(np.float64)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name}: expected a matrix with one input a row, got shape {array.shape}")
     if np.abs(array).max(initial=0.0) > LARGEST and np.isfinite(array).all():
