@@ -84,7 +84,7 @@ def first_state(v1: Array, v2: Array, gap: Array, *, sigma_b: Scalar, sigma_w: S
     bias = jnp.full((1, 1), sigma_b**2)
     branch = (sigma_w**2 * v1[:, None], sigma_w**2 * v2[None, :], gap)
     a, b, delta = mix([(bias, bias, jnp.zeros((1, 1))), branch])
-    return State(a[:, 0], b[0], delta, jnp.sqrt(a * b) * (1.0 - delta))
+    return State(a[:, 0], b[0], delta, jnp.sqrt(a) * jnp.sqrt(b) * (1.0 - delta))
 
 
 def next_state(

@@ -26,6 +26,7 @@ from ntk_eoc.rays import correlation_limit, far, near
 
 ON_THE_EDGE = 1e-8  # |chi - 1| up to which (sigma_b, sigma_w) is said to lie on the Edge of Chaos
 SEARCH = (1e-8, 1e8)  # variances between which Edge-of-Chaos points are searched for
+CLOSE = 1e-17  # 1 - c* is looked for down to it; on the Edge of Chaos, within ON_THE_EDGE, it would be smaller
 FAR = 1e12  # a variance that grows past this is said to diverge
 
 
@@ -204,8 +205,6 @@ def chaotic_delta(act: Activation, q: Scalar, *, sigma_b: Scalar, sigma_w: Scala
         nxt = correlation_map(act, jnp.array(q), jnp.array(delta), sigma_b=sigma_b, sigma_w=sigma_w)
         return float(nxt) / delta - 1.0
 
-    if growth(1.0) > -1e-13:
-        return 1.0
-    if not growth(1e-13) > 0:
+    if not growth(CLOSE) > 0:
         raise ValueError(f"q: expected a variance at which inputs part (chi > 1), got {q:g}")
-    return _root(growth, 1e-13, 1.0)
+    return 1.0 if growth(1.0) > -1e-13 else _root(growth, CLOSE, 1.0)
