@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis  # noqa: F401  imported once, before the processes part
+import hypothesis  # imported once, before the processes part
 import jax  # noqa: F401
 import mpmath  # noqa: F401
 import pytest
@@ -44,6 +44,7 @@ TESTS = {
 BINARY = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
 COMPARE = {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 LIMIT = 900  # seconds for one mutant: longer, and it counts as killed
+EXAMPLES = 3  # of each property: fewer than the tests take, so what is killed here is killed there
 
 
 class Mutate(ast.NodeTransformer):
@@ -129,6 +130,7 @@ def killed(module: str, source: str) -> bool:
             os.chdir(ROOT)
             os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
             sys.dont_write_bytecode = True
+            hypothesis.settings.max_examples = property(lambda _: EXAMPLES)  # type: ignore[assignment]
             files = [f"tests/test_{name}.py" for name in TESTS[module]]
             options = ["-x", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain"]
             code = 1
