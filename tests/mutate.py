@@ -44,6 +44,7 @@ TESTS = {
 BINARY = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
 COMPARE = {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 LIMIT = 900  # seconds for one mutant: longer, and it counts as killed
+BROKEN = 77  # exit code where not the tests but this script fails
 EXAMPLES = 3  # of each property: fewer than the tests take, so what is killed here is killed there
 
 
@@ -130,11 +131,11 @@ def killed(module: str, source: str) -> bool:
             os.chdir(ROOT)
             os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
             sys.dont_write_bytecode = True
-            hypothesis.settings.max_examples = property(lambda _: EXAMPLES)  # type: ignore[assignment]
             files = [f"tests/test_{name}.py" for name in TESTS[module]]
             options = ["-x", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain"]
-            code = 1
+            code = BROKEN
             try:
+                type.__setattr__(hypothesis.settings, "max_examples", property(lambda _: EXAMPLES))
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                     code = int(pytest.main([*options, *files]))
             finally:
@@ -146,7 +147,11 @@ def killed(module: str, source: str) -> bool:
                 os.waitpid(child, 0)
                 return True
             time.sleep(0.1)
-        return done[1] != 0
+        if (code := os.waitstatus_to_exitcode(done[1])) not in (0, 1, 2, -signal.SIGSEGV, -signal.SIGABRT):
+            raise RuntimeError(
+                f"{module}: expected tests that pass, fail or cannot import the mutant, got exit code {code}"
+            )
+        return code != 0
 
 
 def sampled(module: str, sample: int, seed: int) -> Iterator[tuple[int, int, str]]:
