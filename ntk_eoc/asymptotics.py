@@ -90,10 +90,8 @@ def coefficient(act: Activation, q: Scalar, sigma_w: Scalar) -> tuple[float, str
         return 0.25, "log(L)/L", 3 / 8 + B / (2 * A * A)
     a, beta = curvature_terms(act, q, sigma_w)
     if a <= 1e-14 * float(chi(act, jnp.array(q), sigma_w=sigma_w)):
-        linear = f"{act.name} at variance {q:g}, where it is linear: its correlations never move"
-        raise ValueError(
-            f"activation: expected one with a curvature or a kink, got {linear}, and there is no common law"
-        )
+        still = "its correlations never move, and there is no common law"
+        raise ValueError(f"activation: {act.name} is linear at variance {q:g}, {still}")
     if order == 2:
         return 1 / 3, "L^(-1/2)", -8 / 75 * (beta / a) * math.sqrt(2 / a)
     third = sigma_w**2 * q**2 * float(second_moment(act, jnp.array(q), 3))

@@ -187,7 +187,7 @@ REFUSED: list[tuple[Callable[[], Any], type, str]] = [
     (
         lambda: coefficient(NAMED["identity"], 1.0, 1.0),
         ValueError,
-        "activation: expected one with a curv",
+        "activation: identity is linear",
     ),
     (lambda: kink_terms(RELU, 0.0, 1.0), ValueError, "q: expected a number above 0"),
 ]
