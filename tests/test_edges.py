@@ -161,7 +161,7 @@ REFUSED: list[tuple[Callable[[], Any], type, str]] = [
         "q0: expected a number",
     ),
     (
-        lambda: meanfield.chaotic_delta(TANH, 1.0, sigma_b=0.0, sigma_w=0.5),
+        lambda: meanfield.chaotic_delta(TANH, 1.0, sigma_b=0.5, sigma_w=0.5),
         ValueError,
         "q: expected a variance",
     ),
