@@ -13,6 +13,9 @@ PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 p
 NOTEBOOKS ?= $(wildcard book/*.ipynb)
 PORT ?= 8000
 WORKERS ?= 2
+CALLS ?= 10000
+SECONDS ?= 20000
+SAMPLE ?= 20
 LOCK_FLAGS := --universal --all-extras --generate-hashes --no-header --fork-strategy requires-python
 
 # Nothing of the caller's own set-up may reach the environment, the kernels or the figures.
@@ -34,7 +37,7 @@ export JAX_PLATFORMS ?= cpu
 
 ABOUT_THE_SITE = $(shell grep -l built_site tests/test_*.py)
 
-.PHONY: help book test browser verify claims bench notebooks lint lock newest serve clean distclean
+.PHONY: help book test browser verify claims bench fuzz mutate notebooks sums lint lock newest serve clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -58,12 +61,25 @@ verify: $(STAMP) ## evaluate every claim of the paper and print the verdicts
 claims: $(STAMP) ## evaluate every claim and record the ledger that the site shows
 	@$(VENV)/bin/ntk-eoc verify --json > book/results/claims.tmp || { rm -f book/results/claims.tmp; exit 1; }
 	@mv book/results/claims.tmp book/results/claims.json
+	@$(PY) tools/checksums.py
 
 bench: $(STAMP) ## time this package beside its peers, alternately; writes benchmarks/results and the table in its README
 	@$(PY) benchmarks
+	@$(PY) tools/checksums.py
+
+fuzz: $(STAMP) ## hostile calls and command lines at random, CALLS=10000 of each in SECONDS=20000; records the counts
+	@$(PY) tests/fuzz.py --calls $(CALLS) --lines $(CALLS) --seconds $(SECONDS) --record book/results/faults.json
+	@$(PY) tools/checksums.py
+
+mutate: $(STAMP) ## SAMPLE=20 mutants of each mathematical module: do the tests notice? see tests/MUTATION.md
+	@$(PY) tests/mutate.py --check --sample $(SAMPLE)
 
 notebooks: $(STAMP) ## execute the chapters in place and save them (NOTEBOOKS=... for some)
 	@$(PY) tools/execute_notebooks.py $(NOTEBOOKS)
+	@$(PY) tools/checksums.py
+
+sums: $(STAMP) ## write SHA256SUMS, with which make test sees a flipped bit in anything that a run recorded
+	@$(PY) tools/checksums.py
 
 lint: $(STAMP) ## ruff and mypy
 	@$(PY) -m ruff check .

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ntk_eoc.errors import check_choice, number
+from ntk_eoc.errors import check_choice, check_size, number
 
 Function = Callable[[Array], Array]
 
@@ -54,6 +54,7 @@ def _softplus(x: Array) -> Array:
     return jnp.logaddexp(x, 0.0)
 
 
+@lru_cache(maxsize=256)  # one slope, one function: what was compiled for it serves again
 def _relu_like(name: str, slope: float, source: str) -> Activation:
     def phi(x: Array) -> Array:
         return jnp.where(x > 0, x, slope * x)
@@ -67,6 +68,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     >>> float(leaky_relu(0.1).phi(jnp.array(-2.0)))
     -0.2
     """
+    slope = check_size("slope", slope)
     return _relu_like(f"leaky_relu:{slope:g}", slope, "Maas, Hannun and Ng 2013; default slope 0.01")
 
 
@@ -94,6 +96,7 @@ def prelu(slope: float = 0.25) -> Activation:
     >>> prelu().slopes
     (1.0, 0.25)
     """
+    slope = check_size("slope", slope)
     kinks = (0.0,) if slope != 1.0 else ()
     return Activation(f"prelu:{slope:g}", PReLU(slope), kinks, (1.0, slope), "He et al. 2015; slope at first 0.25")
 

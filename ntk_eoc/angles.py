@@ -77,6 +77,7 @@ def input_gaps(x1: Float64[ndarray, "N d"], x2: Float64[ndarray, "M d"] | None =
     >>> input_gaps(np.array([[1.0, 0.0], [3.0, 4.0]])).round(12).tolist()
     [[0.0, 0.4], [0.4, 0.0]]
     """
+    require_x64()
     left = rows("x1", x1)
     right = left if x2 is None else rows("x2", x2)
     for name, (_, norms) in (("x1", left), ("x2", right)):

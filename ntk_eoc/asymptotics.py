@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.errors import Scalar, check_choice, check_sigma, require_x64
+from ntk_eoc.errors import Scalar, check_choice, check_positive, check_sigma, require_x64
 from ntk_eoc.gaussian import second_moment
 from ntk_eoc.kernels import ARCHITECTURES
 from ntk_eoc.meanfield import ON_THE_EDGE, EocPoint, chi, eoc_points
@@ -49,6 +49,7 @@ def kink_terms(act: Activation, q: Scalar, sigma_w: Scalar) -> tuple[float, floa
     >>> round(A, 6), B
     (0.300105, 0.0)
     """
+    q, sigma_w = check_positive("q", q), check_sigma("sigma_w", sigma_w)
     jumps = [(jump(act, kink, 1), sum(one_sided(act, kink, 2)), _density(kink, q)) for kink in act.kinks]
     curvature = float(second_moment(act, jnp.array(q), 2)) + sum(j * bend * p for j, bend, p in jumps)
     spread = sum(j * j * p for j, _, p in jumps)
@@ -64,6 +65,7 @@ def curvature_terms(act: Activation, q: Scalar, sigma_w: Scalar) -> tuple[float,
     >>> curvature_terms(NAMED["tanh"], 0.5, 1.3)[1]
     0.0
     """
+    q, sigma_w = check_positive("q", q), check_sigma("sigma_w", sigma_w)
     a = sigma_w**2 * q * float(second_moment(act, jnp.array(q), 2))
     spread = sum((jump(act, kink, 2) ** 2 * _density(kink, q) for kink in act.kinks), 0.0)
     return a, sigma_w**2 * q**1.5 * spread / math.sqrt(math.pi)
@@ -80,13 +82,16 @@ def coefficient(act: Activation, q: Scalar, sigma_w: Scalar) -> tuple[float, str
     >>> coefficient(NAMED["relu"], 1.0, 2**0.5)
     (0.25, 'log(L)/L', 0.375)
     """
-    order = first_kink(act)
+    q, sigma_w, order = check_positive("q", q), check_sigma("sigma_w", sigma_w, positive=True), first_kink(act)
     if order == 1:
         A, B = kink_terms(act, q, sigma_w)
+        if A < 1e-100:
+            raise ValueError(f"sigma_w: expected a point of the Edge of Chaos, got {sigma_w:g} at variance {q:g}")
         return 0.25, "log(L)/L", 3 / 8 + B / (2 * A * A)
     a, beta = curvature_terms(act, q, sigma_w)
-    if a <= 1e-14:
-        raise ValueError(f"activation: {act.name} is linear, its correlations never move, and there is no common law")
+    if a <= 1e-14 * float(chi(act, jnp.array(q), sigma_w=sigma_w)):
+        still = "its correlations never move, and there is no common law"
+        raise ValueError(f"activation: {act.name} is linear at variance {q:g}, {still}")
     if order == 2:
         return 1 / 3, "L^(-1/2)", -8 / 75 * (beta / a) * math.sqrt(2 / a)
     third = sigma_w**2 * q**2 * float(second_moment(act, jnp.array(q), 3))

@@ -16,7 +16,17 @@ from jax import Array
 from ntk_eoc import zonal
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import closed_form
-from ntk_eoc.errors import Scalar, check_choice, check_cosine, check_depth, check_positive, check_sigma, require_x64
+from ntk_eoc.errors import (
+    Scalar,
+    check_choice,
+    check_cosine,
+    check_depth,
+    check_gap,
+    check_positive,
+    check_sigma,
+    listed,
+    require_x64,
+)
 from ntk_eoc.kernels import ARCHITECTURES, State, first_state, layer_by_layer
 from ntk_eoc.meanfield import chi, limit_variance, variance_map
 
@@ -64,10 +74,10 @@ def depth_kernels(
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
     q0, cosine = check_positive("q0", q0), check_cosine(cosine)
     check_choice("architecture", architecture, ARCHITECTURES)
-    wanted = np.array([check_depth(depth) for depth in depths])
-    if (np.diff(wanted) <= 0).any():
-        raise ValueError("depths: expected increasing depths")
-    gap = 1.0 - cosine if gap is None else gap
+    wanted = np.array([check_depth(depth) for depth in listed("depths", depths)])
+    if not wanted.size or (np.diff(wanted) <= 0).any():
+        raise ValueError("depths: expected increasing depths, at least one")
+    gap = 1.0 - cosine if gap is None else check_gap(gap)
     norm, both = jnp.array([q0]), jnp.array([[gap]])
     first = first_state(norm, norm, both, sigma_b=sigma_b, sigma_w=sigma_w)
     if act.slopes is not None and sigma_b == 0 and sigma_w > 0 and any(act.slopes):

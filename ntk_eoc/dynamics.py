@@ -23,7 +23,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from ntk_eoc.errors import Scalar, check_positive, number, require_x64
+from ntk_eoc.errors import Scalar, check_positive, number, plain, require_x64
 
 Gram = Float[Array, "N N"] | ArrayLike
 Cross = Float[Array, "M N"] | ArrayLike  # between M other points and the N training inputs
@@ -65,12 +65,13 @@ def decompose(gram: Gram, *, rounding: Scalar | None = None) -> Spectrum:
     [0.0, 2.0]
     """
     require_x64()
-    shape = jnp.shape(gram)
+    gram = gram if isinstance(gram, jax.Array) else plain("gram", gram)
+    shape = gram.shape
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         raise ValueError(f"gram: expected a square matrix, got shape {shape}")
     epsilon = 2.0**-23 if getattr(gram, "dtype", None) == np.float32 else 2.0**-52
     level = number("rounding", max(shape[0], 64) * epsilon if rounding is None else rounding)
-    values, vectors = jnp.linalg.eigh(_matrix("gram", gram, *shape, level))
+    values, vectors = jnp.linalg.eigh(_matrix("gram", gram, shape[0], shape[0], level))
     low, largest = values[0], jnp.maximum(values[-1], -values[0])
     if not (_traced(low) or low >= -level * largest):
         got = f"got {low:.3g}, in size {-low / largest:.3g} of the largest"
@@ -218,10 +219,7 @@ def _quadratic_forms(rows: Array, factors: Array, matrix: Array) -> Float[Array,
 
 def _matrix(name: str, value: ArrayLike, rows: Size, columns: Size, asymmetry: float = jnp.inf) -> Array:
     """``value`` in float64, of the shape asked for, finite, with mirrored entries that differ by rounding at most."""
-    try:
-        array = jnp.asarray(value if isinstance(value, jax.Array) else np.asarray(value, dtype=float), dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected an array of real numbers, got {type(value).__name__}") from None
+    array = jnp.asarray(value if isinstance(value, jax.Array) else plain(name, value), dtype=float)
     if array.ndim != 2 or rows not in (None, array.shape[0]) or columns not in (None, array.shape[1]):
         raise ValueError(f"{name}: expected shape ({rows or 'any'}, {columns or 'any'}), got {array.shape}")
     entries = np.zeros((1, 1)) if _traced(array) else np.asarray(array)
@@ -233,7 +231,7 @@ def _matrix(name: str, value: ArrayLike, rows: Size, columns: Size, asymmetry: f
 
 
 def _moments(name: str, value: Moments) -> Array:
-    array = jnp.atleast_1d(jnp.asarray(value, dtype=float))
+    array = jnp.atleast_1d(jnp.asarray(value if isinstance(value, jax.Array) else plain(name, value), dtype=float))
     if array.ndim != 1 or not (_traced(array) or (np.asarray(array) >= 0).all()):
         raise ValueError(f"{name}: expected a list of numbers, at least 0, got {array.min()} in shape {array.shape}")
     return array

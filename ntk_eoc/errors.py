@@ -1,11 +1,14 @@
 """One clear sentence for bad input: the argument, what was expected, what came."""
 
 import math
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 # One real number. At run time (the tests check it) a float, an int or a traced array; for a type checker anything,
 # because every public function turns it into a float first.
@@ -29,12 +32,76 @@ def require_x64() -> None:
 def number(name: str, value: object) -> float:
     """``value`` as a finite float; ``TypeError`` if it is no real number, ``ValueError`` if not finite."""
     try:
-        result = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name}: expected a real number, got {value!r}") from None
+        result = float(value if np.ndim(value) == 0 else "")  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise TypeError(f"{name}: expected a real number, got {shown(value)}") from None
     if not math.isfinite(result):
         raise ValueError(f"{name}: expected a finite number, got {result}")
     return result
+
+
+def shown(value: object) -> str:
+    """``value`` in a few words of one line."""
+    return " ".join(reprlib.repr(value).split())
+
+
+def plain(name: str, value: object) -> np.ndarray:
+    """``value``, of any array library, as a NumPy array: in float32 if it came so, in float64 otherwise.
+
+    ``TypeError`` if there are no real numbers in it.
+
+    >>> plain("x", [[1, 2]]).dtype.name
+    'float64'
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "cOSUMm":
+            raise TypeError
+        return array if array.dtype == np.float32 else array.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError):  # the last is PyTorch's way to refuse a tensor with a gradient
+        raise TypeError(f"{name}: expected an array of real numbers, got {type(value).__name__}") from None
+
+
+def reals(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> jax.Array:
+    """``value``, of any array library, as a float64 array of finite numbers from ``low`` to ``high``.
+
+    A traced array is taken as it is: its numbers are not known. ``TypeError`` as ``plain``.
+
+    >>> reals("q", [1, 2]).tolist()
+    [1.0, 2.0]
+    """
+    if isinstance(value, jax.core.Tracer):
+        return jnp.asarray(value, dtype=float)
+    array = plain(name, value).astype(np.float64)
+    bad = ~(np.isfinite(array) & (array >= low) & (array <= high))
+    if bad.any():
+        span = "" if math.isinf(low) and math.isinf(high) else f" from {low:g} to {high:g}"
+        raise ValueError(f"{name}: expected finite numbers{span}, got {array[bad][0]:g}")
+    return jnp.asarray(array)
+
+
+def variances(name: str, value: object) -> jax.Array:
+    """``reals`` that are variances: at least 0, and at most what a standard deviation may be, squared."""
+    return reals(name, value, 0.0, LARGEST**2)
+
+
+def deltas(name: str, value: object) -> jax.Array:
+    """``reals`` that are 1 - correlation: from 0 to 2."""
+    return reals(name, value, 0.0, 2.0)
+
+
+def traceable_sigma(name: str, value: Scalar) -> Scalar:
+    """``check_sigma``, but a traced number is taken as it is."""
+    return value if isinstance(value, jax.core.Tracer) else check_sigma(name, value)
+
+
+def listed(name: str, value: object) -> Sequence[Any]:
+    """``value`` as a list; ``TypeError`` for what has no order or no end, or is a word."""
+    if isinstance(value, str | bytes | dict) or not hasattr(value, "__len__") or not hasattr(value, "__getitem__"):
+        raise TypeError(f"{name}: expected a list of numbers, got {shown(value)}")
+    if np.ndim(value) != 1:  # type: ignore[arg-type]
+        raise TypeError(f"{name}: expected a list of numbers, got {shown(value)}")
+    return list(value)  # type: ignore[call-overload]
 
 
 def check_sigma(name: str, value: object, *, positive: bool = False) -> float:
@@ -48,6 +115,14 @@ def check_sigma(name: str, value: object, *, positive: bool = False) -> float:
     return sigma
 
 
+def check_size(name: str, value: object) -> float:
+    """A number of either sign and at most ``LARGEST`` in size."""
+    result = number(name, value)
+    if abs(result) > LARGEST:
+        raise ValueError(f"{name}: expected a number of at most {LARGEST:g} in size, got {result:g}")
+    return result
+
+
 def check_cosine(value: object) -> float:
     """A cosine of the angle between two inputs, in [-1, 1]."""
     cosine = number("cosine", value)
@@ -56,12 +131,25 @@ def check_cosine(value: object) -> float:
     return cosine
 
 
+def check_gap(value: object) -> float:
+    """1 - cosine of the angle between two inputs, in [0, 2]."""
+    gap = number("gap", value)
+    if not 0 <= gap <= 2:
+        raise ValueError(f"gap: expected 1 - cosine, from 0 to 2, got {gap:g}")
+    return gap
+
+
 def check_positive(name: str, value: object) -> float:
     """A number above 0 and at most ``LARGEST``."""
     result = number(name, value)
     if not 0 < result <= LARGEST:
         raise ValueError(f"{name}: expected a number above 0 and at most {LARGEST:g}, got {result:g}")
     return result
+
+
+def check_nonnegative(name: str, value: object) -> float:
+    """A number from 0 to ``LARGEST``."""
+    return check_positive(name, value) if number(name, value) else 0.0
 
 
 def check_depth(value: object) -> int:
@@ -79,4 +167,4 @@ def check_choice(name: str, value: str, allowed: Iterable[str]) -> str:
         return value
     near = get_close_matches(str(value), choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}{hint}")
+    raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {shown(value)}{hint}")

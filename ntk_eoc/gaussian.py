@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from ntk_eoc.activations import Activation, Function, derivative
 from ntk_eoc.closed_forms import closed_form
-from ntk_eoc.errors import require_x64
+from ntk_eoc.errors import deltas, require_x64, variances
 
 REACH, NODES = 10.0, 16  # cut at 10 standard deviations, where the density is exp(-50); nodes per panel
 # Where an activation of unit scale changes, in its own argument: dense near 0, where tanh and its kin turn.
@@ -61,7 +61,7 @@ def expectation(
         z, weight = _normal_rule(jnp.concatenate([STEPS, np.concatenate([SCALE, TAIL, kinks]) / root]), halved)
         return jnp.sum(weight * fn(root * z))
 
-    q = jnp.asarray(q, dtype=float)
+    q = variances("q", q)
     return jax.vmap(one)(q.ravel()).reshape(q.shape) if q.ndim else one(q)
 
 
@@ -75,8 +75,7 @@ def second_moment(act: Activation, q: Float[Array, "*batch"], order: int = 0) ->
     1.5
     """
     require_x64()
-    q = jnp.asarray(q, dtype=float)
-    form = closed_form(act)
+    q, form = variances("q", q), closed_form(act)
     if form is not None and order < form.orders:
         return form.moment(q, order)
     return second_moment_by_panels(act, q, order)
@@ -141,7 +140,7 @@ def pair(act: Activation, q1: Array, q2: Array, delta: Array, rule: Rule | None 
     1e-20
     """
     require_x64()
-    q1, q2, delta = jnp.broadcast_arrays(*(jnp.asarray(a, dtype=float) for a in (q1, q2, delta)))
+    q1, q2, delta = jnp.broadcast_arrays(variances("q1", q1), variances("q2", q2), deltas("delta", delta))
     form = closed_form(act)
     if form is None:
         return pair_by_panels(act, q1, q2, delta, rule)
@@ -199,7 +198,7 @@ def slope_gap(act: Activation, q: Float[Array, ""], delta: Float[Array, " n"]) -
     0.5
     """
     require_x64()
-    q, delta = jnp.asarray(q, dtype=float), jnp.asarray(delta, dtype=float)
+    q, delta = variances("q", q), deltas("delta", delta)
     form = closed_form(act)
     return form.slope_gap(q, delta) if form else _map_slope_gaps(act, choose_rule((q,), delta), q, delta)
 

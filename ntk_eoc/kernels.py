@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import closed_form
-from ntk_eoc.errors import LARGEST, Scalar, check_choice, check_depth, check_sigma, require_x64
+from ntk_eoc.errors import LARGEST, Scalar, check_choice, check_depth, check_sigma, plain, require_x64
 from ntk_eoc.gaussian import Rule, choose_rule, pair, second_moment
 
 ARCHITECTURES = ("ffnn", "residual")
@@ -84,7 +84,7 @@ def first_state(v1: Array, v2: Array, gap: Array, *, sigma_b: Scalar, sigma_w: S
     bias = jnp.full((1, 1), sigma_b**2)
     branch = (sigma_w**2 * v1[:, None], sigma_w**2 * v2[None, :], gap)
     a, b, delta = mix([(bias, bias, jnp.zeros((1, 1))), branch])
-    return State(a[:, 0], b[0], delta, jnp.sqrt(a * b) * (1.0 - delta))
+    return State(a[:, 0], b[0], delta, jnp.sqrt(a) * jnp.sqrt(b) * (1.0 - delta))
 
 
 def next_state(
@@ -211,10 +211,7 @@ def _all_layers(
 
 def check_inputs(name: str, x: object) -> Array:
     """Inputs as a float64 array (N, d); ``ValueError`` for another shape or NaN, ``TypeError`` for no numbers."""
-    try:
-        array = np.asarray(x, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected an array of real numbers, got {type(x).__name__}") from None
+    array = plain(name, x).astype(np.float64)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name}: expected a matrix with one input a row, got shape {array.shape}")
     if np.abs(array).max(initial=0.0) > LARGEST and np.isfinite(array).all():

@@ -13,15 +13,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
 from scipy.optimize import brentq
 
-from ntk_eoc.activations import Activation, derivative
-from ntk_eoc.errors import Scalar, check_sigma, require_x64
-from ntk_eoc.gaussian import expectation, pair, resolved, second_moment
+from ntk_eoc.activations import Activation
+from ntk_eoc.errors import Scalar, check_nonnegative, check_positive, check_sigma, require_x64
+from ntk_eoc.gaussian import TINY, pair, resolved, second_moment
+from ntk_eoc.maps import chi as chi
+from ntk_eoc.maps import correlation_map as correlation_map
+from ntk_eoc.maps import variance_map as variance_map
+from ntk_eoc.maps import variance_slope as variance_slope
+from ntk_eoc.rays import correlation_limit, far, near
 
 ON_THE_EDGE = 1e-8  # |chi - 1| up to which (sigma_b, sigma_w) is said to lie on the Edge of Chaos
 SEARCH = (1e-8, 1e8)  # variances between which Edge-of-Chaos points are searched for
+CLOSE = 1e-17  # 1 - c* is looked for down to it; on the Edge of Chaos, within ON_THE_EDGE, it would be smaller
 FAR = 1e12  # a variance that grows past this is said to diverge
 
 
@@ -38,64 +43,14 @@ class EocPoint(NamedTuple):
 
 class Phase(NamedTuple):
     """Where (sigma_b, sigma_w) lies. ``q`` is None where the variance diverges, and where every q is a fixed point;
-    ``c_star`` is the correlation that two different inputs tend to; ``xi`` is the depth scale of that, None if
-    the approach is slower than exponential."""
+    ``c_star`` is the correlation that any two different inputs tend to, None if that depends on the inputs; ``xi`` is
+    the depth scale of that, None if the approach is slower than exponential or there is none."""
 
     phase: str
     q: float | None
     chi: float
-    c_star: float
+    c_star: float | None
     xi: float | None
-
-
-def variance_map(
-    act: Activation, q: Float[Array, "*batch"], *, sigma_b: Scalar, sigma_w: Scalar
-) -> Float[Array, "*batch"]:
-    """q^l = sigma_b^2 + sigma_w^2 E[phi(sqrt(q^{l-1}) Z)^2] (Sec. 3.1); sigmas are standard deviations.
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> float(variance_map(NAMED["relu"], jnp.array(2.0), sigma_b=0.0, sigma_w=1.0))
-    1.0
-    """
-    return sigma_b**2 + sigma_w**2 * second_moment(act, q)
-
-
-def variance_slope(act: Activation, q: Float[Array, "*batch"], *, sigma_w: Scalar) -> Float[Array, "*batch"]:
-    """The derivative of ``variance_map`` in q: sigma_w^2 E[x phi(x) phi'(x)]/q at x = sqrt(q) Z; q > 0.
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> float(variance_slope(NAMED["relu"], jnp.array(2.0), sigma_w=1.0).round(12))
-    0.5
-    """
-    slope = derivative(act)
-    q = jnp.asarray(q, dtype=float)
-    return sigma_w**2 * expectation(lambda x: x * act.phi(x) * slope(x), q, act.kinks) / q
-
-
-def chi(act: Activation, q: Float[Array, "*batch"], *, sigma_w: Scalar) -> Float[Array, "*batch"]:
-    """chi = sigma_w^2 E[phi'(sqrt(q) Z)^2] (Sec. 4): ordered below 1, Edge of Chaos at 1, chaotic above.
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> float(chi(NAMED["relu"], jnp.array(2.0), sigma_w=2.0))
-    2.0
-    """
-    return sigma_w**2 * second_moment(act, q, 1)
-
-
-def correlation_map(
-    act: Activation, q: Float[Array, ""], delta: Float[Array, "*batch"], *, sigma_b: Scalar, sigma_w: Scalar
-) -> Float[Array, "*batch"]:
-    """1 - f(1 - delta), where f is the correlation map at the variance q of both inputs (Sec. 4).
-
-    1 - f(c) = sigma_w^2 E[(phi(u) - phi(v))^2]/(2 q'), with q' the next variance: exact to rounding however
-    small delta is. At a fixed point q' = q.
-
-    >>> from ntk_eoc.activations import NAMED
-    >>> float(correlation_map(NAMED["identity"], jnp.array(1.0), jnp.array(1e-18), sigma_b=0.0, sigma_w=1.0))
-    1e-18
-    """
-    power = sigma_w**2 * second_moment(act, q)
-    return power * pair(act, q, q, delta).gap / (sigma_b**2 + power)
 
 
 def eoc_points(act: Activation, sigma_b: Scalar) -> list[EocPoint]:
@@ -167,6 +122,8 @@ def limit_variance(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar, q0: Sca
     0.18
     """
     require_x64()
+    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
+    sigma_b, q0 = (sigma_b if sigma_b > TINY else 0.0), check_nonnegative("q0", q0)
     start = sigma_b**2 + sigma_w**2 * q0
     if start == 0.0:
         return float(_settle(act, 0.0, sigma_b, sigma_w)) if float(act.phi(jnp.array(0.0))) else 0.0
@@ -207,6 +164,9 @@ def phase(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar) -> Phase:
     Ordered, eoc or chaotic as chi is below, at (within 1e-8) or above 1 at the limiting variance (Sec. 4). A
     diverging variance with chi >= 1 counts as chaotic: there is no fixed point to be on the edge of.
 
+    Where the variance dies, diverges or moves in nothing but its scale, chi is not the slope of the correlation map and
+    no scale is exponential (``rays``): xi is None, and c_star 1, or None where correlations freeze wherever they are.
+
     >>> from ntk_eoc.activations import NAMED
     >>> phase(NAMED["relu"], sigma_b=0.0, sigma_w=1.0).phase
     'ordered'
@@ -215,14 +175,15 @@ def phase(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar) -> Phase:
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
     q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w)
     slope = float(chi(act, jnp.array(min(q, FAR)), sigma_w=sigma_w))
-    if act.slopes is not None and sigma_b == 0 and abs(slope - 1.0) <= ON_THE_EDGE:
-        return Phase("eoc", None, slope, 1.0, None)
-    if np.isinf(q):
-        return Phase("ordered" if slope < 1.0 else "chaotic", None, slope, 1.0, None)
-    if abs(slope - 1.0) <= ON_THE_EDGE:
-        return Phase("eoc", q, slope, 1.0, None)
-    if slope < 1.0:
-        return Phase("ordered", q, slope, 1.0, -1.0 / float(np.log(slope)) if slope > 0 else 0.0)
+    edge, bare = abs(slope - 1.0) <= ON_THE_EDGE, act.slopes is not None and sigma_b == 0
+    name = "eoc" if edge and (bare or np.isfinite(q)) else "ordered" if slope < 1.0 else "chaotic"
+    if np.isinf(q) or (bare and edge):
+        gathers = edge and sigma_b > 0 and act.slopes is not None  # the bias outgrows what the inputs brought
+        return Phase(name, None, slope, 1.0 if gathers else correlation_limit(far(act)), None)
+    if q == 0.0:
+        return Phase(name, q, slope, correlation_limit(near(act)) if sigma_w > 0 else None, None)
+    if edge or slope < 1.0:
+        return Phase(name, q, slope, 1.0, None if edge else -1.0 / float(np.log(slope)) if slope > 0 else 0.0)
     delta = chaotic_delta(act, q, sigma_b=sigma_b, sigma_w=sigma_w)
     rate = sigma_w**2 * float(pair(act, jnp.array(q), jnp.array(q), jnp.array(delta)).slope_product)
     return Phase("chaotic", q, slope, 1.0 - delta, -1.0 / float(np.log(rate)) if 0 < rate < 1 else None)
@@ -232,14 +193,18 @@ def chaotic_delta(act: Activation, q: Scalar, *, sigma_b: Scalar, sigma_w: Scala
     """1 - c* at a fixed point q with chi > 1: the correlation c* < 1 to which any two different inputs tend.
 
     >>> from ntk_eoc.activations import NAMED
+    Raises ``ValueError`` if nearly equal inputs do not part there.
+
     >>> chaotic_delta(NAMED["tanh"], 2.1214735682, sigma_b=0.0, sigma_w=2.0)
     1.0
     """
+    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w, positive=True)
+    q = check_positive("q", q)
 
     def growth(delta: float) -> float:
         nxt = correlation_map(act, jnp.array(q), jnp.array(delta), sigma_b=sigma_b, sigma_w=sigma_w)
         return float(nxt) / delta - 1.0
 
-    if growth(1.0) > -1e-13:
-        return 1.0
-    return _root(growth, 1e-13, 1.0)
+    if not growth(CLOSE) > 0:
+        raise ValueError(f"q: expected a variance at which inputs part (chi > 1), got {q:g}")
+    return 1.0 if growth(1.0) > -1e-13 else _root(growth, CLOSE, 1.0)

@@ -23,7 +23,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.errors import Scalar, check_choice, check_depth, check_positive, check_sigma, require_x64
+from ntk_eoc.errors import Scalar, check_choice, check_depth, check_positive, check_sigma, deltas, listed, require_x64
 from ntk_eoc.kernels import ARCHITECTURES
 from ntk_eoc.meanfield import limit_variance, variance_map
 from ntk_eoc.tables import Table, arrays_of, evaluate, table
@@ -77,7 +77,7 @@ def profile(
     require_x64()
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w, positive=True)
     check_choice("architecture", architecture, ARCHITECTURES)
-    wanted = np.array([check_depth(depth) for depth in depths])
+    wanted = np.array([check_depth(depth) for depth in listed("depths", depths)])
     if not wanted.size or (np.diff(wanted) <= 0).any():
         raise ValueError("depths: expected increasing depths, at least one")
     q = _first_variance(act, sigma_b, sigma_w, None if q0 is None else check_positive("q0", q0))
@@ -216,8 +216,7 @@ def _fit(values: Float64[ndarray, "3 P K D"]) -> Float64[ndarray, "3 P K D"]:
 
 
 def _folded(found: Profile, which: int, gaps: Gaps) -> Values:
-    if not ((gaps >= 0) & (gaps <= 2)).all():
-        raise ValueError(f"gaps: expected 1 - cosine, from 0 to 2, got {gaps.min():g} to {gaps.max():g}")
+    gaps = np.asarray(deltas("gaps", gaps))
     if not found.odd:
         return at_angles(found, which, gaps, _angles(gaps))
     near = np.asarray(np.minimum(gaps, 2.0 - gaps))

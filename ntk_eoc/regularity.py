@@ -5,6 +5,7 @@ import warnings
 import jax.numpy as jnp
 
 from ntk_eoc.activations import Activation, derivative
+from ntk_eoc.errors import require_x64
 
 NO_JUMP = 1e-6  # a jump smaller than this, relative to the values beside it, is rounding
 NAMES = {1: "kink in phi", 2: "kink in phi'", 3: "kink in phi''", None: "smooth"}
@@ -38,6 +39,7 @@ def jump(act: Activation, kink: float, order: int) -> float:
 
 def one_sided(act: Activation, kink: float, order: int) -> tuple[float, float]:
     """phi^(order) at the kink from the right and from the left, extrapolated linearly from two close points."""
+    require_x64()
     fn, step = derivative(act, order), 1e-7 * max(1.0, abs(kink))
     near = [float(fn(jnp.array(kink + side * step))) for side in (1.0, -1.0)]
     far = [float(fn(jnp.array(kink + 2 * side * step))) for side in (1.0, -1.0)]

@@ -121,7 +121,7 @@ def test_homogeneous_edges(spec: str) -> None:
     assert point.q is None and not point.stable and point.variance_slope == 1.0
     np.testing.assert_allclose(point.sigma_w, math.sqrt(2 / (1 + alpha**2)), rtol=1e-15)
     at = phase(get(spec), sigma_b=0.0, sigma_w=point.sigma_w)
-    assert at.phase == "eoc" and at.q is None and at.xi is None and at.c_star == 1.0
+    assert at.phase == "eoc" and at.q is None and at.xi is None and at.c_star == (None if spec == "identity" else 1.0)
 
 
 def test_the_three_points_that_the_paper_names() -> None:
@@ -186,14 +186,13 @@ def test_a_variance_that_dies() -> None:
     for name in ("relu", "tanh", "elu"):
         assert limit_variance(NAMED[name], sigma_b=0.0, sigma_w=0.6) == 0.0, name
         at = phase(NAMED[name], sigma_b=0.0, sigma_w=0.6)
-        assert at.phase == "ordered" and at.q == 0.0 and not math.isnan(at.chi)
+        assert at.phase == "ordered" and at.q == 0.0 and not math.isnan(at.chi) and at.xi is None
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_no_weights(name: str) -> None:
-    for sigma_b in (0.0, 0.5):
-        at = phase(NAMED[name], sigma_b=sigma_b, sigma_w=0.0)
-        assert (at.phase, at.q, at.chi, at.xi) == ("ordered", sigma_b**2, 0.0, 0.0)
+    assert phase(NAMED[name], sigma_b=0.5, sigma_w=0.0) == ("ordered", 0.25, 0.0, 1.0, 0.0)
+    assert phase(NAMED[name], sigma_b=0.0, sigma_w=0.0) == ("ordered", 0.0, 0.0, None, None)  # outputs all zero
 
 
 def test_chaotic_delta_without_bias_is_one() -> None:

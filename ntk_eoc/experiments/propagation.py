@@ -87,7 +87,9 @@ def maps(config: MapsConfig) -> Maps:
     act, sigma_b = get(config.phases.activation), config.phases.sigma_b
     sigma_w = np.array(sigma_ws(config.phases))
     settled = [phase(act, sigma_b=sigma_b, sigma_w=value) for value in sigma_w]
-    q_star, c_star = np.array([(found.q, found.c_star) for found in settled]).T
+    if not all(found.q and found.c_star is not None for found in settled):
+        raise ValueError("phases: expected fixed points of variance and correlation, got a variance that has no limit")
+    q_star, c_star = np.array([(found.q, found.c_star) for found in settled], dtype=float).T
 
     def next_q(q: ndarray) -> ndarray:
         return sigma_b**2 + sigma_w[:, None] ** 2 * np.asarray(second_moment(act, jnp.asarray(q)))

@@ -1,0 +1,533 @@
+"""Hostile input at random: every public function of the mathematics, and the command line.
+
+    python tests/fuzz.py --calls 10000 --lines 10000 --seconds 3600 --seed 0 --record book/results/faults.json
+
+A call may answer, without NaN, or refuse: with a ValueError, TypeError or RuntimeError of one sentence that this
+package raised itself. A command line may end with 0, 1 or 2, without a traceback, in time, and with --json without NaN.
+Everything else is a fault; each is printed with what repeats it, and the exit code is 1.
+"""
+
+import argparse
+import contextlib
+import io
+import itertools
+import json
+import os
+import random
+import re
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+jax.config.update("jax_enable_x64", True)
+
+from ntk_eoc import (  # noqa: E402  # noqa: E402
+    activations,
+    angles,
+    asymptotics,
+    cli,
+    depth,
+    dynamics,
+    empirical,
+    gaussian,
+    gram,
+    kernels,
+    meanfield,
+    networks,
+    profile,
+    rays,
+    records,
+)
+
+ALARM = 300  # seconds that one call may take
+SHOWN = 10  # faults printed in full of one function
+PACKAGE = str(Path(activations.__file__).parent)
+SENTENCE = (
+    r": .*expected |: no convergence|: no file|is not resolved|: made for|leaves the range|have a law|is linear at"
+)
+Draw = Callable[[random.Random], Any]
+
+NUMBERS = [0.0, -0.0, 1.0, 2**0.5, 0.2, 1.5, 3.0, 1e-150, 1e150, 5e-324, 1e-310, 1e-20, 1e20, -1.0, 1e50, 1e308]
+STRANGE = [float("nan"), float("inf"), -float("inf"), "2", "x", None, 1j, [1.0], True, 10**400, object(), b"1", {}]
+NAMES = [*activations.NAMED, "leaky_relu:0.3", "prelu:-1", "leaky_relu:0", "leaky_relu:1"]
+
+
+class Frame:
+    """An array of another library: all that is known of it is ``__array__``."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.values, dtype=dtype)
+
+
+def number(strange: float = 0.05, low: float = 1e-3, high: float = 1e2) -> Draw:
+    """A number between ``low`` and ``high`` on a logarithmic scale, or a special one, or none at all."""
+
+    def draw(r: random.Random) -> Any:
+        kind = r.random()
+        if kind < strange:
+            return r.choice(STRANGE)
+        if kind < 0.4:
+            return r.choice(NUMBERS)
+        return float(np.exp(r.uniform(np.log(low), np.log(high))))
+
+    return draw
+
+
+def one_of(*values: Any) -> Draw:
+    return lambda r: r.choice(values)
+
+
+def act(r: random.Random) -> Any:
+    return activations.get(r.choice(NAMES))
+
+
+def array(*shapes: tuple[int, ...], low: float = 1e-3, high: float = 1e2, signed: bool = False) -> Draw:
+    """An array of one of few ``shapes``, so that little is compiled: random, special, of other types and layouts."""
+
+    def draw(r: random.Random) -> Any:
+        shape, rng = r.choice(shapes), np.random.default_rng(r.getrandbits(32))
+        values = np.exp(rng.uniform(np.log(low), np.log(high), shape))
+        values = values * rng.choice([-1.0, 1.0], shape) if signed else values
+        kind = r.random()
+        if kind < 0.25:
+            values = values * 0 + r.choice(NUMBERS)
+        elif kind < 0.35 and values.size:
+            values.ravel()[r.randrange(values.size)] = r.choice(NUMBERS + [float("nan"), float("inf")])
+        kind = r.random()
+        if kind < 0.04:
+            return r.choice(STRANGE)
+        if kind < 0.5:
+            return jax.numpy.asarray(values)
+        casts: list[Callable[[np.ndarray], Any]] = [
+            lambda v: v,
+            lambda v: np.clip(np.nan_to_num(v), -9, 9).astype(int),
+            lambda v: v.astype(np.float32) if np.abs(np.nan_to_num(v, posinf=0)).max(initial=0) < 1e30 else v,
+            lambda v: np.repeat(v[..., None], 2, axis=-1)[..., 0],
+            Frame,
+            lambda v: v.tolist(),
+        ]
+        return r.choice(casts)(values)
+
+    return draw
+
+
+SIGMAS: dict[str, Draw] = {"sigma_b": number(), "sigma_w": number()}
+VARIANCES = array((), (3,))
+DELTAS = array((3,), low=1e-12, high=2.0)
+INPUTS = array((1, 2), (3, 2), (0, 2), (3, 0), (3,), signed=True)
+ARCHITECTURE = one_of("ffnn", "ffnn", "residual", "residual", "resnet", None)
+DEPTHS: Draw = lambda r: r.choice([1, 2, 3, 7, 2.0, 0, -1, 1.5, "3", None, float("nan")])  # noqa: E731
+POINT = array((), low=1e-2, high=1e2)
+
+
+def spectrum(r: random.Random) -> Any:
+    rows = np.random.default_rng(r.getrandbits(32)).normal(size=(3, r.choice([1, 3])))
+    return dynamics.decompose(rows @ rows.T * r.choice([0.0, 1e-150, 1.0, 1e100]))
+
+
+def training(r: random.Random) -> Any:
+    if r.random() < 0.5:
+        return dynamics.flow(spectrum(r), [0.0, 1.0, np.inf])
+    found = spectrum(r)
+    return dynamics.descent(found, [0, 1, 10], rate=min(0.5 * dynamics.stability_bound(found), 1.0))
+
+
+def kernel_matrix(r: random.Random) -> Any:
+    if r.random() < 0.5:
+        return array((3, 3), (1, 1), (0, 0), (2, 3), signed=True)(r)
+    rows = np.random.default_rng(r.getrandbits(32)).normal(size=(3, 3)) * r.choice([1.0, 1e-150, 1e140])
+    return rows @ rows.T
+
+
+def network(r: random.Random) -> Any:
+    return networks.Network(r.choice([1, 4]), r.choice([1, 2, 3]), 0.1, 1.5, r.choice(["ffnn", "residual"]))
+
+
+def made(r: random.Random) -> dict[str, Any]:
+    net = network(r)
+    return {"net": net, "params": networks.init(jax.random.key(0), net, 2)}
+
+
+def named(**draws: Draw) -> Callable[[random.Random], dict[str, Any]]:
+    return lambda r: {key: draw(r) for key, draw in draws.items()}
+
+
+def profiles() -> Draw:
+    found = [
+        profile.profile(activations.NAMED[name], [1, 5, 50], sigma_b=b, sigma_w=1.2)
+        for name, b in (("relu", 0.0), ("erf", 0.3))
+    ]
+    return lambda r: r.choice(found)
+
+
+def applied(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Of a function of params, activation, net and x."""
+    return lambda net, params, act, x: function(params, act, net, x)
+
+
+def with_net(**draws: Draw) -> Callable[[random.Random], dict[str, Any]]:
+    return lambda r: {**made(r), **named(**draws)(r)}
+
+
+def linear(params: Any, x: Any) -> Any:
+    return x @ params
+
+
+KEY = one_of(jax.random.key(0))
+WHOLE = one_of(1, 2, 4, 0, -1, 1.5, "2", None, 3.0)
+Q = one_of(1.0, 0.3, 5.0)  # each variance has a table of its own, so there are few
+THREE = array((3, 1), (3, 2), (2, 1), (3,), signed=True)
+LEFT = with_net(act=act, x=INPUTS)
+
+# Every public function of the mathematics, with how its arguments are drawn.
+TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, Any]]]] = {
+    "activations.get": (
+        activations.get,
+        named(spec=one_of(*NAMES, "tahn", "leaky_relu:", "prelu:nan", "", ":", *STRANGE)),
+    ),
+    "activations.leaky_relu": (activations.leaky_relu, named(slope=number())),
+    "activations.prelu": (activations.prelu, named(slope=number())),
+    "gaussian.expectation": (lambda q: gaussian.expectation(jax.numpy.cos, q), named(q=VARIANCES)),
+    "gaussian.second_moment": (gaussian.second_moment, named(act=act, q=VARIANCES, order=one_of(0, 1, 2))),
+    "gaussian.pair": (gaussian.pair, named(act=act, q1=array((3,)), q2=array((3,)), delta=DELTAS)),
+    "gaussian.slope_gap": (gaussian.slope_gap, named(act=act, q=POINT, delta=DELTAS)),
+    "meanfield.variance_map": (meanfield.variance_map, named(act=act, q=VARIANCES, **SIGMAS)),
+    "meanfield.variance_slope": (meanfield.variance_slope, named(act=act, q=VARIANCES, sigma_w=number())),
+    "meanfield.chi": (meanfield.chi, named(act=act, q=VARIANCES, sigma_w=number())),
+    "meanfield.correlation_map": (meanfield.correlation_map, named(act=act, q=POINT, delta=DELTAS, **SIGMAS)),
+    "meanfield.eoc_points": (meanfield.eoc_points, named(act=act, sigma_b=number())),
+    "meanfield.limit_variance": (meanfield.limit_variance, named(act=act, q0=number(), **SIGMAS)),
+    "meanfield.phase": (meanfield.phase, named(act=act, **SIGMAS)),
+    "meanfield.chaotic_delta": (meanfield.chaotic_delta, named(act=act, q=number(), **SIGMAS)),
+    "rays.near": (rays.near, named(act=act)),
+    "rays.far": (rays.far, named(act=act)),
+    "kernels.kernels": (
+        kernels.kernels,
+        named(
+            act=act,
+            x1=INPUTS,
+            x2=lambda r: r.choice([None, INPUTS(r)]),
+            depth=DEPTHS,
+            architecture=ARCHITECTURE,
+            every_depth=one_of(False, True),
+            **SIGMAS,
+        ),
+    ),
+    "angles.input_gaps": (angles.input_gaps, named(x1=INPUTS, x2=lambda r: r.choice([None, INPUTS(r)]))),
+    "gram.gram": (
+        lambda **given: gram.gram(**given)[:2],
+        named(
+            act=act,
+            x1=INPUTS,
+            x2=lambda r: r.choice([None, INPUTS(r)]),
+            depth=lambda r: r.choice([DEPTHS(r), [1, 3], [3, 1], []]),
+            architecture=ARCHITECTURE,
+            dtype=one_of("float64", "float64", "float32", "float16"),
+            **SIGMAS,
+        ),
+    ),
+    "profile.profile": (
+        profile.profile,
+        named(
+            act=act,
+            depths=one_of([1, 2, 5], [1], [], [2, 1], 3, None, ["a"]),
+            q0=lambda r: r.choice([None, number()(r)]),
+            **SIGMAS,
+        ),
+    ),
+    "profile.ntk_gap": (profile.ntk_gap, named(found=profiles(), gaps=array((3,), (2, 2), low=1e-15, high=2.0))),
+    "profile.nngp_delta": (profile.nngp_delta, named(found=profiles(), gaps=array((3,), (2, 2), low=1e-15, high=2.0))),
+    "profile.ntk_ratio": (profile.ntk_ratio, named(found=profiles(), gaps=array((3,), (2, 2), low=1e-15, high=2.0))),
+    "depth.depth_kernels": (
+        lambda **given: depth.depth_kernels(**given)[:4],
+        named(
+            act=act,
+            cosine=lambda r: r.choice([r.uniform(-1, 1), r.choice([0.0, 1.0, -1.0, 1.1, *STRANGE])]),
+            depths=one_of([1, 2, 3], [1, 10, 1000], [1], [], [2, 1], [0], 5, None, ["a"]),
+            q0=number(),
+            architecture=ARCHITECTURE,
+            gap=one_of(None, None, None, 0.0, 2.0, 1e-300, -1.0, 3.0, float("nan"), "x"),
+            **SIGMAS,
+        ),
+    ),
+    "asymptotics.law": (
+        asymptotics.law,
+        named(
+            act=act, sigma_b=number(), sigma_w=lambda r: r.choice([None, None, number()(r)]), architecture=ARCHITECTURE
+        ),
+    ),
+    "asymptotics.coefficient": (asymptotics.coefficient, named(act=act, q=number(), sigma_w=number())),
+    "asymptotics.kink_terms": (asymptotics.kink_terms, named(act=act, q=number(), sigma_w=number())),
+    "asymptotics.curvature_terms": (asymptotics.curvature_terms, named(act=act, q=number(), sigma_w=number())),
+    "dynamics.decompose": (
+        dynamics.decompose,
+        named(gram=kernel_matrix, rounding=lambda r: r.choice([None, number()(r)])),
+    ),
+    "dynamics.flow": (dynamics.flow, named(spectrum=spectrum, times=array((3,), ()))),
+    "dynamics.descent": (dynamics.descent, named(spectrum=spectrum, steps=array((3,), ()), rate=number())),
+    "dynamics.stability_bound": (dynamics.stability_bound, named(spectrum=spectrum)),
+    "dynamics.residuals": (dynamics.residuals, named(training=training, y=THREE, f0=THREE)),
+    "dynamics.fitted": (dynamics.fitted, named(training=training, y=THREE, f0=THREE)),
+    "dynamics.predictions": (
+        dynamics.predictions,
+        named(training=training, y=THREE, f0=THREE, cross=array((2, 3), signed=True), f0_test=array((2, 1), (2, 2))),
+    ),
+    "dynamics.fitted_ensemble": (dynamics.fitted_ensemble, named(training=training, y=THREE, nngp=kernel_matrix)),
+    "dynamics.predicted_ensemble": (
+        dynamics.predicted_ensemble,
+        named(
+            training=training,
+            y=THREE,
+            cross=array((2, 3), signed=True),
+            nngp=kernel_matrix,
+            nngp_cross=array((2, 3), signed=True),
+            nngp_test=array((2,)),
+        ),
+    ),
+    "networks.Network": (
+        networks.Network,
+        named(width=WHOLE, depth=WHOLE, architecture=ARCHITECTURE, **SIGMAS),
+    ),
+    "networks.init": (
+        networks.init,
+        named(key=KEY, net=network, d_in=WHOLE, d_out=WHOLE, parameterisation=one_of("ntk", "standard", "mup", 3)),
+    ),
+    "networks.apply": (applied(networks.apply), LEFT),
+    "networks.layer_moments": (networks.layer_moments, named(key=KEY, act=act, net=network, x=INPUTS)),
+    "networks.moment_band": (
+        networks.moment_band,
+        named(key=KEY, act=act, net=network, x=INPUTS, seeds=one_of(2, 3, 1, 0, "x", 2.5)),
+    ),
+    "empirical.dense_ntk": (applied(empirical.dense_ntk), LEFT),
+    "empirical.empirical_ntk": (
+        lambda x, memory: empirical.empirical_ntk(linear, jax.numpy.ones((2, 1)), x, memory=memory),
+        named(x=INPUTS, memory=one_of(2**29, 10**9, 1, 0, -1, float("nan"), "x", None)),
+    ),
+}
+
+
+class Late(BaseException):
+    """A call took longer than ALARM."""
+
+
+def _ring(*_: object) -> None:
+    raise Late
+
+
+def judge(call: Callable[[], Any]) -> tuple[str, str]:
+    """("answered" or "refused" or "fault", what went wrong) of one call."""
+    signal.alarm(ALARM)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", message=".*(varies too fast for the quadrature|no kink found at)")
+            answer = call()
+            bad = any(np.isnan(leaf).any() for leaf in jax.tree.leaves(answer) if _numeric(leaf))
+    except (ValueError, TypeError, RuntimeError) as error:
+        signal.alarm(0)
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        plain = type(error) in (ValueError, TypeError, RuntimeError) and "\n" not in str(error)
+        if plain and re.search(SENTENCE, str(error)) and frame.filename.startswith(PACKAGE):
+            return "refused", str(error)
+        return "fault", f"{type(error).__name__} from {frame.filename}:{frame.lineno}: {str(error)[:200]}"
+    except Late:
+        return "fault", f"no answer after {ALARM} seconds"
+    except Exception as error:
+        signal.alarm(0)
+        return "fault", f"{type(error).__name__}: {str(error)[:200]}"
+    finally:
+        signal.alarm(0)
+    return ("fault", f"NaN in {answer}") if bad else ("answered", "")
+
+
+def _numeric(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and np.issubdtype(leaf.dtype, np.floating) or isinstance(leaf, float)
+
+
+def line(r: random.Random, folder: Path) -> list[str]:
+    """A command line: mostly well formed, with one or two hostile words."""
+    odd = [*NUMBERS, 0.2, 1.3, 2**0.5, "nan", "inf", "-inf", "", "x", "1e999", "-1e-3", "0x1", "1_0", "\u0661"]
+
+    def usual() -> str:
+        return f"{np.exp(r.uniform(-3, 2)):.6g}" if r.random() < 0.7 else str(r.choice(odd))
+
+    mine = folder / "mine.py"
+    acts = [
+        *NAMES,
+        "tahn",
+        "",
+        "leaky_relu:",
+        "leaky_relu:1e400",
+        f"{mine}:good",
+        f"{mine}:bad",
+        f"{mine}:",
+        "nowhere.py:f",
+        "-",
+        "é",
+    ]
+    name = r.choice(acts)
+    options = {
+        "eoc": ["--sigma-b"],
+        "phase": ["--sigma-b", "--sigma-w"],
+        "kernel": ["--sigma-b", "--sigma-w", "--depth", "--cosine", "--q0"],
+        "law": ["--sigma-b", "--sigma-w"],
+    }
+    command = r.choice([*options] * 6 + ["verify", "activations", "reproduce", "fly", "", "--version", "--help"])
+    words = [command]
+    if command in options:
+        words.append(name)
+        for option in options[command]:
+            if (
+                r.random() < 0.04
+                or (option in ("--q0",) and r.random() < 0.7)
+                or (command == "law" and option == "--sigma-w" and r.random() < 0.7)
+            ):
+                continue
+            given = usual()
+            if option == "--depth" and r.random() < 0.9:
+                given = str(r.choice([1, 2, 3, 10, 30, 10**6, 0, -1, 1.5]))
+            if option == "--cosine" and r.random() < 0.9:
+                given = f"{r.uniform(-1, 1):.6g}"
+            words += [option, given]
+        if command in ("kernel", "law") and r.random() < 0.3:
+            words += ["--architecture", r.choice(["ffnn", "residual", "resnet", ""])]
+        if r.random() < 0.1:
+            words += ["--kinks", r.choice(["", "0", "1,2", "a", "nan", ",", "1e999"])]
+    elif command == "verify":
+        words += ["--only", r.choice(["tab1", "lemma", "", "lemma1", "é"])]
+    elif command == "reproduce":
+        words += [
+            r.choice(["fig9", "", "table", "fig1a"]),
+            *r.choice([[], ["--seeds", "x"], ["--quick", "--full"], ["--epochs", "2"]]),
+        ]
+        words += ["--dataset", "nothing"]
+    if r.random() < 0.05:
+        words.insert(r.randrange(len(words) + 1), r.choice(["--json", "--fly", "-h", "--", "\x00", "-x", "1"]))
+    return [*words, "--json"] if r.random() < 0.6 else words
+
+
+def run_line(words: list[str]) -> tuple[str, str]:
+    """As ``judge``, of ``ntk-eoc`` with these words."""
+    out, err = io.StringIO(), io.StringIO()
+    signal.alarm(ALARM)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+            code = cli.main(words)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 2
+    except Late:
+        return "fault", f"no answer after {ALARM} seconds"
+    except BaseException as error:
+        return "fault", f"{type(error).__name__}: {str(error)[:200]}"
+    finally:
+        signal.alarm(0)
+    if code not in (0, 1, 2) or "Traceback" in err.getvalue():
+        return "fault", f"exit code {code}: {err.getvalue()[-200:]}"
+    if code == 2:
+        said = [text for text in err.getvalue().splitlines() if text.strip()]
+        return ("refused", said[-1]) if said and not out.getvalue() else ("fault", f"exit code 2 with {said}")
+    if "--json" in words and not {"-h", "--help", "--version"} & set(words):
+        try:
+            json.loads(out.getvalue(), parse_constant=lambda name: (_ for _ in ()).throw(ValueError(name)))
+        except ValueError as error:
+            return "fault", f"{error} in JSON {out.getvalue()[:200]!r}"
+    elif re.search(r"\bnan\b", out.getvalue()):
+        return "fault", f"nan in {out.getvalue()[:200]!r}"
+    return "answered", ""
+
+
+def tried(name: str, runs: Iterator[tuple[str, Callable[[], tuple[str, str]]]], until: float) -> dict[str, int]:
+    """Counts of one function's runs; stops at the time ``until``. Prints faults."""
+    counts: Counter[str] = Counter()
+    for what, run in runs:
+        verdict, why = run()
+        counts[verdict] += 1
+        if verdict == "fault" and counts["fault"] <= SHOWN:
+            print(f"FAULT {name} {what}\n      {why}", flush=True)
+        if sum(counts.values()) % 500 == 0 and _mappings() > 30_000:
+            jax.clear_caches()
+        if time.monotonic() > until:
+            break
+    found = {"tried": sum(counts.values()), **{key: counts[key] for key in ("answered", "refused", "fault")}}
+    print(f"{name}: {found}", flush=True)
+    return found
+
+
+def _words(given: dict[str, Any]) -> str:
+    named = {key: value.name if isinstance(value, activations.Activation) else value for key, value in given.items()}
+    return f"{named!r:.400}"
+
+
+def _mappings() -> int:
+    maps = Path("/proc/self/maps")
+    return maps.read_bytes().count(b"\n") if maps.is_file() else 0
+
+
+def fuzz(calls: int, lines: int, seconds: float, seed: int, only: list[str]) -> dict[str, dict[str, int]]:
+    """Counts by function, and of command lines. Each function gets an equal share of the time that is left."""
+    signal.signal(signal.SIGALRM, _ring)
+    start, found = time.monotonic(), {}
+    chosen = [name for name in TABLE if calls and any(part in name for part in only)]
+    jobs = [*(["command lines"] if lines and any(part in "command lines" for part in only) else []), *chosen]
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("mine.py").write_text(
+            "import jax.numpy as jnp\ndef good(x): return jnp.tanh(x)\ndef bad(x): return float(x)\n"
+        )
+        for i, name in enumerate(jobs):
+            left = seconds - (time.monotonic() - start)
+            share = left / (len(jobs) - i) if name != "command lines" else left * (0.3 if chosen else 1.0)
+            found[name] = tried(name, _runs(name, calls, lines, seed), time.monotonic() + share)
+    return found
+
+
+def _runs(name: str, calls: int, lines: int, seed: int) -> Iterator[tuple[str, Callable[[], tuple[str, str]]]]:
+    for i in itertools.count() if name == "command lines" else range(calls):
+        r = random.Random(f"{seed} {name} {i}")
+        if name == "command lines":
+            if i >= lines:
+                return
+            words = line(r, Path())
+            yield f"{i} {words}", partial(run_line, words)
+        else:
+            given = TABLE[name][1](r)
+            yield f"{i} {_words(given)}", partial(judge, partial(TABLE[name][0], **given))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--calls", type=int, default=10_000, help="calls of each function")
+    parser.add_argument("--lines", type=int, default=10_000, help="command lines")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="stop then, with what was done")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", default=[""], help="functions whose names hold one of these")
+    parser.add_argument("--record", type=Path, help="JSON file for the counts and where they came from")
+    args = parser.parse_args()
+    start = time.monotonic()
+    found = fuzz(args.calls, args.lines, args.seconds, args.seed, args.only)
+    faults = sum(counts["fault"] for counts in found.values())
+    if args.record:
+        config = {"calls": args.calls, "lines": args.lines, "seconds": args.seconds}
+        about = records.about(command="make fuzz", config=config, seed=args.seed, seconds=time.monotonic() - start)
+        text = json.dumps({**about, "inputs": found}, indent=2)
+        records.write_atomically(args.record, text.encode() + b"\n")
+    print(f"{sum(counts['tried'] for counts in found.values())} inputs, {faults} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    sys.exit(main())
