@@ -11,6 +11,7 @@ from jax import Array
 from jaxtyping import Float64
 from numpy import ndarray
 
+from ntk_eoc.errors import require_x64
 from ntk_eoc.kernels import check_inputs
 
 CLOSE = 1e-2  # folds below it come from differences of rows: the product of rows has lost their digits
