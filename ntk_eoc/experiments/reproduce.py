@@ -16,8 +16,8 @@ from typing import Any
 
 from ntk_eoc import data, records
 from ntk_eoc.experiments import plans, reproduce_figure1, trained
-from ntk_eoc.experiments.folders import claim, differing
 from ntk_eoc.experiments.plans import Plan
+from ntk_eoc.folders import claim, differing
 
 ITEMS = (*reproduce_figure1.PANELS, *plans.FULL)
 Answer = dict[str, Any]

@@ -14,8 +14,8 @@ import numpy as np
 
 from ntk_eoc import data, records
 from ntk_eoc.experiments import table1
-from ntk_eoc.experiments.folders import claim, differing
 from ntk_eoc.experiments.plans import REPORTED, Job, Plan, Size, command, jobs, size
+from ntk_eoc.folders import claim, differing
 from ntk_eoc.training import Curves, Result, checkpoint, train
 
 RECORD = "row.npz"
