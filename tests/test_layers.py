@@ -29,6 +29,9 @@ ORDER = [
     "empirical",
     "optimise",
     "training",
+    "folders",
+    "cluster",
+    "blocks",
     "experiments",
     "claims",
     "plotting",
@@ -45,6 +48,7 @@ ONLY = {
     "dynamics": {"errors"},
     "empirical": {"errors"},
     "optimise": {"errors"},
+    "cluster": set(),
     "plotting": {"errors"},
 }
 

@@ -4,6 +4,7 @@ from ntk_eoc.blocks.kernel import Kernel, block_function, one_norm
 from ntk_eoc.blocks.solve import Fit, LowRank, nystroem, solve
 from ntk_eoc.blocks.store import Store, fill, open_store
 from ntk_eoc.blocks.tiles import cross_product, product
+from ntk_eoc.blocks.whole import gram_store
 
 __all__ = [
     "Fit",
@@ -13,6 +14,7 @@ __all__ = [
     "block_function",
     "cross_product",
     "fill",
+    "gram_store",
     "nystroem",
     "one_norm",
     "open_store",

@@ -28,7 +28,7 @@ DTYPES = ("float32", "float64")
 CHUNK = 10_000  # pairs of close inputs that are taken at a time
 CLOSE = 1e-2  # below this 1 - cosine, and this close to opposite, a product of directions loses digits
 PER_PAIR = 64  # bytes that a pair of inputs takes while its block is computed, measured
-Rows = Float[ndarray, "n d"]
+Rows = Float[ndarray, "_ d"]  # two strips of inputs need not be as many
 Block = Callable[[Rows, Rows | None], Float[ndarray, "n m"]]  # x2 = None: of x1 with itself, symmetric
 
 

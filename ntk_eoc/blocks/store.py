@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +20,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ntk_eoc import records
-from ntk_eoc.blocks.kernel import Block, Kernel, Rows
-from ntk_eoc.blocks.tiles import Filled, Spread, Tile, bar, compute, lower_half, one_by_one
+from ntk_eoc.blocks.kernel import Kernel, Rows
+from ntk_eoc.blocks.tiles import Compute, Filled, Tile, bar, lower_half
 from ntk_eoc.folders import NAME, claim, differing
 
 GRAM, DONE = "gram.npy", "done.npy"
@@ -82,15 +81,17 @@ def done(store: Store) -> Bool[ndarray, " T"]:
     return marks.astype(bool)
 
 
-def fill(store: Store, block: Block, x: Rows, spread: Spread = one_by_one) -> int:
-    """Compute and keep what is missing; returns how many tiles that were."""
+def fill(store: Store, compute: Compute) -> int:
+    """Compute and keep what is missing; returns how many tiles that were.
+
+    ``compute`` gives tiles: ``partial(tiles.here, block, x)``, or ``partial(tiles.on_cluster, client, ...)``.
+    """
     missing = np.flatnonzero(~done(store))
-    tiles = [store.tiles[i] for i in missing]
-    places = dict(zip(tiles, missing.tolist(), strict=True))
-    found = spread(partial(compute, block, x), tiles)
-    for tile, values in bar(found, "Gram", len(store.tiles), len(store.tiles) - len(tiles)):
+    places = {store.tiles[i]: int(i) for i in missing}
+    found = compute(list(places))
+    for tile, values in bar(found, "Gram", len(store.tiles), len(store.tiles) - len(places)):
         keep(store, tile, values, places[tile])
-    return len(tiles)
+    return len(places)
 
 
 def keep(store: Store, tile: Tile, values: Float[ndarray, "n m"], place: int) -> None:

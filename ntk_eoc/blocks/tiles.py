@@ -4,12 +4,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float, Float64
 from numpy import ndarray
 from tqdm import tqdm
 
-from ntk_eoc.blocks.kernel import PER_PAIR, Block, Rows
+from ntk_eoc.blocks.kernel import PER_PAIR, Block, Kernel, Rows, block_function
+from ntk_eoc.cluster import spread
 from ntk_eoc.empirical.blocks import MEMORY, rows_within
 from ntk_eoc.errors import Scalar
 
@@ -34,7 +36,7 @@ class Tile(NamedTuple):
 
 
 Filled = tuple[Tile, Float[ndarray, "n m"]]
-Spread = Callable[[Callable[[Tile], ndarray], Sequence[Tile]], Iterable[Filled]]  # who computes which tile, and when
+Compute = Callable[[Sequence[Tile]], Iterable[Filled]]  # the tiles asked for, in any order
 
 
 def tile_size(d: int, memory: Scalar = MEMORY) -> int:
@@ -61,10 +63,22 @@ def compute(block: Block, x: Rows, tile: Tile) -> Float[ndarray, "n m"]:
     return block(x[tile.rows], None if tile.top == tile.left else x[tile.columns])
 
 
-def one_by_one(work: Callable[[Tile], ndarray], tiles: Sequence[Tile]) -> Iterator[Filled]:
-    """The ``Spread`` of a single process."""
+def here(block: Block, x: Rows, tiles: Sequence[Tile]) -> Iterator[Filled]:
+    """Tiles computed by this process, one after the other."""
     for tile in tiles:
-        yield tile, work(tile)
+        yield tile, compute(block, x, tile)
+
+
+def on_cluster(
+    client: Any, kernel: Kernel, q0: float | None, dtype: str, x: Rows, tiles: Sequence[Tile]
+) -> Iterator[Filled]:
+    """Tiles computed by the workers of a Dask ``client`` (``cluster.connect``), which send them here."""
+    return spread(client, _by_worker, tiles, (kernel, q0, dtype), x)
+
+
+def _by_worker(tile: Tile, about: tuple[Kernel, float | None, str], x: Rows) -> ndarray:
+    jax.config.update("jax_enable_x64", True)
+    return compute(block_function(*about), x, tile)
 
 
 def product(tiles: Iterable[Filled], v: Outputs) -> Float64[ndarray, "N o"]:

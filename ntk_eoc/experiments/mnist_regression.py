@@ -1,7 +1,7 @@
 """Kernel regression on all of MNIST with the NTK of networks up to 300 layers deep, in bounded memory.
 
 60,000 images make a Gram matrix of 14 GB: it is computed in tiles into a store on disk, solved by conjugate gradients
-for several ridges, and removed. ``python -m ntk_eoc.experiments.mnist_regression --out book/results --work FOLDER``
+for several ridges, and removed. ``python -m ntk_eoc.experiments.mnist_regression --out book/results --work DIR``
 records the whole; stopped at any instant, the same line goes on.
 """
 
@@ -10,6 +10,7 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from ntk_eoc import data, records
 from ntk_eoc.activations import get
 from ntk_eoc.blocks import Kernel, block_function, cross_product, fill, nystroem, one_norm, open_store, product, solve
 from ntk_eoc.blocks.store import describe, remove, stored
-from ntk_eoc.blocks.tiles import tile_size
+from ntk_eoc.blocks.tiles import here, tile_size
 from ntk_eoc.data import Split
 from ntk_eoc.experiments.flat_learning import targets
 from ntk_eoc.meanfield import eoc_points
@@ -86,7 +87,7 @@ def row(activation: str, depth: int, config: RegressionConfig, given: Images, fo
     block = block_function(kernel, one_norm(given.x), DTYPE)
     size = tile_size(given.x.shape[1], config.memory)
     store = open_store(folder, describe(kernel, given.x, DTYPE), size, resume=True)
-    fill(store, block, given.x)
+    fill(store, partial(here, block, given.x))
     clock.append(time.perf_counter())
     low_rank = nystroem(block, given.x, rank=config.rank, memory=config.memory)
     clock.append(time.perf_counter())
@@ -128,7 +129,7 @@ def record(out: str | Path, work: str | Path, config: RegressionConfig, dataset:
     for activation, depth in config.rows:
         path = Path(work) / f"{activation}-{depth}.npz"
         about = records.about(
-            command="python -m ntk_eoc.experiments.mnist_regression",
+            command=_command(config),
             config={**asdict(config), "rows": [[activation, depth]], "tolerance": TOLERANCE, "dtype": DTYPE},
             seed=0,
             seconds=0.0,
@@ -148,6 +149,12 @@ def record(out: str | Path, work: str | Path, config: RegressionConfig, dataset:
     return records.save(Path(out) / "mnist_regression.npz", {"activation": names, "depth": depths, **together}, about)
 
 
+def _command(config: RegressionConfig) -> str:
+    depths = " ".join(str(depth) for _, depth in config.rows)
+    activation, train = config.rows[0][0], config.train
+    return f"python -m ntk_eoc.experiments.mnist_regression --activation {activation} --depths {depths} --train {train}"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Record the regression in the folder ``--out``, by way of ``--work``, which takes 14 GB for a while."""
     import jax
@@ -156,9 +163,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--out", required=True, help="folder for mnist_regression.npz and mnist_regression.json")
     parser.add_argument("--work", required=True, help="folder of the store and of finished rows")
+    parser.add_argument("--activation", default="relu", help="a named activation, on its Edge of Chaos")
+    parser.add_argument("--depths", type=int, nargs="+", default=[300, 10], help="layers")
     parser.add_argument("--train", type=int, default=60_000, help="images to learn from")
     args = parser.parse_args(arguments)
-    print(record(args.out, args.work, RegressionConfig(train=args.train)))
+    rows = tuple((args.activation, depth) for depth in args.depths)
+    print(record(args.out, args.work, RegressionConfig(rows, train=args.train)))
 
 
 if __name__ == "__main__":
