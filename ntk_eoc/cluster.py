@@ -43,7 +43,7 @@ def connect(address: str) -> Iterator[Any]:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         with (
             LocalCluster(
-                n_workers=cores, threads_per_worker=1, dashboard_address=None, env=single, silence_logs=logging.ERROR
+                n_workers=cores, threads_per_worker=1, dashboard_address=":0", env=single, silence_logs=logging.ERROR
             ) as cluster,
             Client(cluster) as client,
         ):

@@ -99,9 +99,10 @@ def run_law(args: argparse.Namespace) -> Answer:
 def run_gram(args: argparse.Namespace) -> Answer:
     from ntk_eoc.blocks import Kernel, gram_store
     from ntk_eoc.blocks.inputs import read
+    from ntk_eoc.errors import check_depth
 
     kinks = tuple(activation_of(args).kinks) if args.kinks else ()
-    kernel = Kernel(args.activation, (args.sigma_b, args.sigma_w), args.depth, args.kernel, kinks)
+    kernel = Kernel(args.activation, (args.sigma_b, args.sigma_w), check_depth(args.depth), args.kernel, kinks)
     try:
         return gram_store(
             kernel,

@@ -15,7 +15,6 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float, Float64
 from numpy import ndarray
-from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ntk_eoc.blocks.kernel import Block, Rows
@@ -82,7 +81,7 @@ def _columns(block: Block, x1: Rows, x2: Rows, size: int) -> Float[ndarray, "n m
 def solve(
     product: Product,
     y: Outputs,
-    mu: ArrayLike,
+    mu: Scalar | Float64[ndarray, " o"],
     *,
     low_rank: LowRank | None = None,
     tolerance: Scalar = TOLERANCE,

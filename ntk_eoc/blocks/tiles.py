@@ -109,7 +109,7 @@ def cross_product(block: Block, x1: Rows, x2: Rows, v: Outputs, memory: Scalar =
     return total
 
 
-def bar(items: Iterable[Any], what: str, total: int | None = None, done: int = 0) -> Any:
+def bar(items: Iterable[Any] | None, what: str, total: int | None = None, done: int = 0) -> Any:
     """``items`` with a progress bar, if there is a terminal to draw it on."""
     quiet = not sys.stderr.isatty()
     return tqdm(items, desc=what, total=total, initial=done, unit="block", disable=quiet)
