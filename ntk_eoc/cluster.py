@@ -25,7 +25,8 @@ from typing import Any, TypeVar
 PATIENCE = 5.0  # seconds that an address has for its answer
 AHEAD = 2  # tasks for each worker that are handed out before the first of them is back
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -75,8 +76,9 @@ def spread(
     """
     from distributed import KilledWorker, as_completed
 
-    shared = client.scatter(list(common), broadcast=True)
-    waiting, under_way, ready = iter(items), {}, as_completed()
+    shared = client.scatter(list(common), broadcast=True) if common else []
+    waiting, ready = iter(items), as_completed()
+    under_way: dict[Any, Item] = {}
 
     def hand_out(count: int) -> None:
         for item in islice(waiting, count):

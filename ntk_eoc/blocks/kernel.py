@@ -78,8 +78,8 @@ def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", dev
     if not homogeneous and q0 is None:
 
         def layers(x1: Rows, x2: Rows | None) -> ndarray:
-            first, second = (None if x is None else jnp.asarray(x) for x in (x1, x2))
-            found = kernels(act, first, second, sigma_b=sigma_b, sigma_w=sigma_w, depth=depth)
+            second = None if x2 is None else jnp.asarray(x2)
+            found = kernels(act, jnp.asarray(x1), second, sigma_b=sigma_b, sigma_w=sigma_w, depth=depth)
             return _within(dtype, np.asarray(getattr(found, kernel.kind)))
 
         return layers

@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from ntk_eoc.blocks.kernel import PER_PAIR, Block, Kernel, Rows, block_function
 from ntk_eoc.cluster import spread
-from ntk_eoc.empirical.blocks import MEMORY, rows_within
+from ntk_eoc.empirical.blocks import rows_within
 from ntk_eoc.errors import Scalar
 
+MEMORY = 2**29  # bytes
 MOST = 2048  # rows of a tile: larger ones are no faster, and more is lost when a run is stopped
 Outputs = Float[ndarray, "N o"]
 

@@ -110,7 +110,8 @@ def _one_by_one(missing: Sequence[Job], about: tuple[str, Plan, Path]) -> Iterat
     split = None
     for job in missing:
         split = data.load(about[1].dataset, scaling=job.config.inputs.scaling) if split is None else split
-        yield job, _row(job, about, split)
+        _row(job, about, split)
+        yield job, None
 
 
 def _by_worker(job: Job, about: tuple[str, Plan, Path]) -> None:
