@@ -129,7 +129,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes_and_repeats_nothing(tmp
     assert fill(again, partial(here, block, ANY)) == 10 - stop
     assert fill(again, partial(here, block, ANY)) == 0
     assert (np.load(tmp_path / "s" / "gram.npy") == dense(RELU, ANY, 8)).all()
-    remove(store)
+    remove(tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
 

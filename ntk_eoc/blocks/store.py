@@ -156,8 +156,9 @@ def _reserve(store: Store, path: Path) -> None:
         raise OSError(f"out: cannot reserve {size:.3g} GB in {store.folder} ({error.strerror or error})") from error
 
 
-def remove(store: Store) -> None:
-    """Remove a store: its matrix last, so that what is left of an interrupted removal is never taken for whole."""
+def remove(folder: Path) -> None:
+    """Remove a store, if there is one: the marks first, so that what an interruption leaves is never taken for whole."""
     for name in (DONE, GRAM, NAME):
-        (store.folder / name).unlink(missing_ok=True)
-    store.folder.rmdir()
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir():
+        folder.rmdir()

@@ -77,17 +77,18 @@ def kernel_of(activation: str, depth: int) -> Kernel:
 
 
 def row(activation: str, depth: int, config: RegressionConfig, given: Images, folder: Path) -> dict[str, Any]:
-    """One row, through a store in ``folder`` that is gone when it is finished.
+    """One row, through a store in ``folder``, gone on with where there is one.
 
     For each of R ridges, solved together: ``accuracy`` (R, 2) in training and test, the largest relative ``residual``
     of an output; ``rest`` is the share of K(x, x) that the preconditioner gives to the identity. ``seconds`` of Gram
-    matrix, preconditioner, solution and predictions, in the process that finished the row; ``peak_memory`` in bytes.
+    matrix, preconditioner, solution and predictions, in the process that finished the row, which computed the first
+    number of ``blocks`` out of the second; ``peak_memory`` in bytes.
     """
     kernel, y, clock = kernel_of(activation, depth), targets(given.y), [time.perf_counter()]
     block = block_function(kernel, one_norm(given.x), DTYPE)
     size = tile_size(given.x.shape[1], config.memory)
     store = open_store(folder, describe(kernel, given.x, DTYPE), size, resume=True)
-    fill(store, partial(here, block, given.x))
+    computed = fill(store, partial(here, block, given.x))
     clock.append(time.perf_counter())
     low_rank = nystroem(block, given.x, rank=config.rank, memory=config.memory)
     clock.append(time.perf_counter())
@@ -106,12 +107,12 @@ def row(activation: str, depth: int, config: RegressionConfig, given: Images, fo
     clock.append(time.perf_counter())
     known = every - np.repeat(ridges, y.shape[1]) * fit.coefficients
     shares = [_right(known, given.y, len(ridges)), _right(outputs, given.y_test, len(ridges))]
-    remove(store)
     return {
         "accuracy": np.stack(shares, axis=1),
         "residual": fit.residual.reshape(len(ridges), -1).max(axis=1),
         "iterations": np.array(fit.iterations),
         "seconds": np.diff(clock),
+        "blocks": np.array([computed, len(store.tiles)]),
         "rest": np.array(low_rank.rest / diagonal),
         "peak_memory": np.array(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
     }
@@ -138,6 +139,7 @@ def record(out: str | Path, work: str | Path, config: RegressionConfig, dataset:
         if not path.is_file():
             given = images(data.load(dataset, scaling="centred"), config.train) if given is None else given
             records.save(path, row(activation, depth, config, given, path.with_suffix("")), about)
+        remove(path.with_suffix(""))
         arrays, before = records.load(path)
         if before["config"] != {**about["config"], "ridges": list(config.ridges)}:
             raise ValueError(f"work: expected rows of this configuration, got another in {path}")
