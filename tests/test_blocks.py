@@ -1,6 +1,7 @@
 """Gram matrices in tiles: the same numbers as in one piece, on disk whatever happens, and solved without the matrix."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -81,6 +82,10 @@ def test_one_norm_allows_the_rounding_of_the_dtype_and_no_more() -> None:
     ("call", "sentence"),
     [
         (lambda: block_function(RELU, None)(0 * ANY, None), "x1: expected rows with a direction, got zeros in row 0"),
+        (
+            lambda: block_function(Kernel("tanh", (0.2, 1.3), 20), 1.0)(EQUAL, ANY),
+            r"x2: expected rows with \|x\|\^2/d = 1, got .* in row",
+        ),
         (lambda: block_function(RELU, None, "float16"), "dtype: expected one of float32, float64"),
         (lambda: block_function(Kernel("relu", (0.0, 1.0), 3, "ntkk"), None), "did you mean 'ntk'"),
         (lambda: block_function(Kernel("relu", (0.0, 9.0), 300), None)(ANY, None), "leaves the range of float32"),
@@ -242,6 +247,7 @@ from ntk_eoc.blocks import Kernel, block_function
 x = np.load(sys.argv[1])
 blocks = [block_function(Kernel("relu", (0.0, 2**0.5), 20), None, "float64", n) for n in (1, 4)]
 one, four = (block(x[:30], x) for block in blocks)
+print(np.abs(blocks[1](x[:1], None) / blocks[0](x[:1], None) - 1).max())
 print(len(jax.devices()), np.abs(one / four - 1).max() < 1e-13, np.abs(blocks[1](x, None) / one - 1).max() < 1e-13)
 try:
     block_function(Kernel("relu", (0.0, 2**0.5), 20), None, "float64", 5)
@@ -254,12 +260,12 @@ def test_four_devices_give_what_one_gives(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", ANY)  # 30 rows: four devices cannot share them equally
     found = subprocess.run(
         [sys.executable, "-c", ON_FOUR, str(tmp_path / "x.npy")],
-        env={**__import__("os").environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"},
+        env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"},
         capture_output=True,
         text=True,
     )
-    first, second = found.stdout.splitlines()
-    assert first == "4 True True", found.stderr
+    alone, first, second = found.stdout.splitlines()
+    assert (alone, first) == ("0.0", "4 True True"), found.stderr
     assert second == "devices: expected 1 to 4, which is what this process has, got 5"
 
 

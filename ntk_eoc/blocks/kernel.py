@@ -55,8 +55,7 @@ def one_norm(x: Rows) -> float | None:
     """
     squares = np.einsum("nd,nd->n", x, x, dtype=np.float64) / x.shape[1]
     low, high = float(squares.min()), float(squares.max())
-    rounding = 32 * float(np.finfo(x.dtype).eps)
-    return 0.5 * (low + high) if 0 < high <= low * (1 + rounding) else None
+    return 0.5 * (low + high) if 0 < high <= low * (1 + _rounding(x)) else None
 
 
 @lru_cache(maxsize=8)
@@ -84,15 +83,17 @@ def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", dev
 
         return layers
     found = profile(act, [depth], sigma_b=sigma_b, sigma_w=sigma_w, q0=1.0 if homogeneous else q0)
-    curve, split, whole = (
-        _curve(found, kernel.kind),
-        *(NamedSharding(mesh, PartitionSpec(axis)) for axis in ("rows", None)),
-    )
+    split, whole = (NamedSharding(mesh, PartitionSpec(axis)) for axis in ("rows", None))
+    curve = _curve(found, kernel.kind)
     scale = float(np.exp(0.5 * (found.log_diagonal if kernel.kind == "ntk" else found.log_q)[0]))
 
     def fused(x1: Rows, x2: Rows | None) -> ndarray:
-        left, right = (_rows(name, x, homogeneous, scale) for name, x in (("x1", x1), ("x2", x1 if x2 is None else x2)))
-        spread = [np.concatenate([part, part[: -len(part) % devices]]) for part in left]
+        left, right = (
+            _rows(name, x, None if homogeneous else q0, scale)
+            for name, x in (("x1", x1), ("x2", x1 if x2 is None else x2))
+        )
+        equal_shares = np.arange(len(x1) + -len(x1) % devices)
+        spread = [np.take(part, equal_shares, axis=0, mode="wrap") for part in left]
         values, close = _fused(curve, *jax.device_put(spread, split), *jax.device_put(right, whole))
         values, near = np.array(values)[: len(x1)], np.nonzero(np.asarray(close)[: len(x1)])
         for i, j in zip(*(np.array_split(part, 1 + part.size // CHUNK) for part in near), strict=True):
@@ -150,14 +151,24 @@ def _panel(part: Array, panels: int) -> Array:
     return jnp.clip(jnp.where(acute, CLOSEST + exponent, CLOSEST - 1 - exponent), 0, panels - 1)
 
 
-def _rows(name: str, x: Rows, homogeneous: bool, scale: float) -> tuple[ndarray, ndarray]:
-    """Directions, and what the kernel's diagonal is the square of."""
+def _rows(name: str, x: Rows, q0: float | None, scale: float) -> tuple[ndarray, ndarray]:
+    """Directions, and what the kernel's diagonal is the square of; ``q0`` = |x|^2/d, None if it only sets a scale."""
     rows = np.asarray(check_inputs(name, x))
     lengths = np.linalg.norm(rows, axis=1)
     if not lengths.all():
         raise ValueError(f"{name}: expected rows with a direction, got zeros in row {int(np.argmin(lengths))}")
-    sizes = lengths / rows.shape[1] ** 0.5 if homogeneous else np.ones_like(lengths)
-    return rows / lengths[:, None], scale * sizes
+    sizes = lengths / rows.shape[1] ** 0.5
+    if q0 is None:
+        return rows / lengths[:, None], scale * sizes
+    if (off := np.abs(sizes**2 / q0 - 1.0)).max() > _rounding(x):
+        got = f"{sizes[np.argmax(off)] ** 2:.9g} in row {int(np.argmax(off))}"
+        raise ValueError(f"{name}: expected rows with |x|^2/d = {q0:.9g}, got {got}")
+    return rows / lengths[:, None], np.full(len(rows), scale)
+
+
+def _rounding(x: Rows) -> float:
+    """How far squared norms that are meant to be equal may lie apart, relatively."""
+    return 32 * float(np.finfo(x.dtype).eps)
 
 
 def _close_gaps(left: ndarray, right: ndarray) -> ndarray:

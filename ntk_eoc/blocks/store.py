@@ -157,7 +157,7 @@ def _reserve(store: Store, path: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a store, if there is one: the marks first, so that what an interruption leaves is never taken for whole."""
+    """Remove a store, if there is one: the marks first, so that what is left halfway is never taken for whole."""
     for name in (DONE, GRAM, NAME):
         (folder / name).unlink(missing_ok=True)
     if folder.is_dir():
