@@ -13,7 +13,7 @@ from ntk_eoc.experiments.flat_learning import targets
 from ntk_eoc.experiments.mnist_regression import RegressionConfig, images, kernel_of, record
 from ntk_eoc.kernels import kernels
 
-CONFIG = RegressionConfig(rows=(("relu", 20), ("tanh", 3)), ridges=(1.0, 0.01), train=150, rank=40, memory=2**16)
+CONFIG = RegressionConfig(rows=(("relu", 20), ("erf", 3)), ridges=(1.0, 0.01), train=150, rank=40, memory=2**18)
 
 
 def shares(activation: str, depth: int, ridge: float) -> list[float]:
@@ -33,7 +33,7 @@ def test_accuracies_are_those_of_a_dense_solution_and_finished_rows_stay(
 ) -> None:
     path = record(tmp_path / "out", tmp_path / "work", CONFIG, "digits")
     arrays, about = records.load(path)
-    assert arrays["activation"].tolist() == ["relu", "tanh"]
+    assert arrays["activation"].tolist() == ["relu", "erf"]
     assert arrays["depth"].tolist() == [20, 3]
     for row, (activation, depth) in enumerate(CONFIG.rows):
         for column, ridge in enumerate(CONFIG.ridges):
@@ -43,11 +43,11 @@ def test_accuracies_are_those_of_a_dense_solution_and_finished_rows_stay(
     assert (arrays["residual"] < 1e-4).all()
     assert about["command"].endswith("--activation relu --depths 20 3 --train 150")
     assert sorted(file.name for file in (tmp_path / "work").iterdir()) == [
-        f"{name}.{end}" for name in ("relu-20", "tanh-3") for end in ("json", "npz")
+        f"{name}.{end}" for name in ("erf-3", "relu-20") for end in ("json", "npz")
     ]
     monkeypatch.setattr(mnist_regression, "row", None)  # a finished row is never computed again
     again, _ = records.load(record(tmp_path / "again", tmp_path / "work", CONFIG, "digits"))
     assert all(np.array_equal(again[name], arrays[name]) for name in arrays)
-    other = RegressionConfig(CONFIG.rows, (0.5,), 150, 40, 2**16)
+    other = RegressionConfig(CONFIG.rows, (0.5,), 150, 40, 2**18)
     with pytest.raises(ValueError, match="work: expected rows of this configuration, got another"):
         record(tmp_path / "again", tmp_path / "work", other, "digits")
