@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from ntk_eoc import __version__, commands
 from ntk_eoc.commands import Answer
 
+DASK_HELP = "let the workers of this Dask scheduler compute, or with `local` one process for each core here"
 ACT_HELP = "a name (see `ntk-eoc activations`), leaky_relu:SLOPE, or path/to/file.py:function"
 
 
@@ -60,12 +61,29 @@ def build_parser() -> Parser:
     law.add_argument("--sigma-b", type=real, required=True, help="bias standard deviation")
     law.add_argument("--sigma-w", type=real, help="which EOC point, or any sigma_w of a residual network")
     law.add_argument("--architecture", default="ffnn", help="ffnn (default) or residual")
+    add_gram(command("gram", commands.run_gram, "the Gram matrix of a file of inputs, into a folder on disk"))
     verify = command("verify", commands.run_verify, "run the evidence for every claim of the paper", activation=False)
     verify.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these claims")
     reproduce = command("reproduce", commands.run_reproduce, "a figure or table into a folder", activation=False)
     add_reproduce(reproduce)
     command("activations", commands.run_activations, "the named activations", activation=False)
     return parser
+
+
+def add_gram(sub: Parser) -> None:
+    """The arguments of ``ntk-eoc gram``."""
+    sub.add_argument("inputs", metavar="FILE", type=Path, help="inputs as .npy, one in each row")
+    sub.add_argument("--sigma-b", type=real, required=True, help="bias standard deviation")
+    sub.add_argument("--sigma-w", type=real, required=True, help="weight standard deviation")
+    sub.add_argument("--depth", type=real, required=True, help="number of layers")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the matrix, gram.npy")
+    sub.add_argument("--kernel", default="ntk", help="ntk (default) or nngp")
+    sub.add_argument("--dtype", default="float32", help="float32 (default) or float64")
+    sub.add_argument("--memory", type=size, default="512M", help="for one block, in bytes or as 512M (default) or 2G")
+    sub.add_argument("--resume", action="store_true", help="go on with an unfinished matrix in that folder")
+    where = sub.add_mutually_exclusive_group()
+    where.add_argument("--devices", type=whole, default=1, metavar="N", help="devices here that share each block")
+    where.add_argument("--dask", metavar="ADDRESS", help=DASK_HELP)
 
 
 def add_reproduce(sub: Parser) -> None:
@@ -84,6 +102,7 @@ def add_reproduce(sub: Parser) -> None:
     sub.add_argument("--depth", type=whole, metavar="L", help="dense layers")
     sub.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default reproduced/ITEM-DATASET)")
     sub.add_argument("--resume", action="store_true", help="go on with unfinished rows in that folder")
+    sub.add_argument("--dask", metavar="ADDRESS", help=DASK_HELP + "; the folder must be one that they see too")
 
 
 def whole(text: str) -> int:
@@ -91,6 +110,13 @@ def whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+
+
+def size(text: str) -> int:
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)B?", text.strip().upper())
+    if number is None:
+        raise argparse.ArgumentTypeError(f"expected bytes, as 2000000 or 512M or 2G, got {text!r}")
+    return int(float(number[1]) * 1024 ** " KMG".index(number[2] or " "))
 
 
 def real(text: str) -> float:

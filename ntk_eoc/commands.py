@@ -96,6 +96,28 @@ def run_law(args: argparse.Namespace) -> Answer:
     }
 
 
+def run_gram(args: argparse.Namespace) -> Answer:
+    from ntk_eoc.blocks import Kernel, gram_store
+    from ntk_eoc.blocks.inputs import read
+    from ntk_eoc.errors import check_depth
+
+    kinks = tuple(activation_of(args).kinks) if args.kinks else ()
+    kernel = Kernel(args.activation, (args.sigma_b, args.sigma_w), check_depth(args.depth), args.kernel, kinks)
+    try:
+        return gram_store(
+            kernel,
+            read(args.inputs),
+            args.out,
+            dtype=args.dtype,
+            memory=args.memory,
+            resume=args.resume,
+            devices=args.devices,
+            dask=args.dask,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; go on with the same line and --resume") from None
+
+
 def run_verify(args: argparse.Namespace) -> Answer:
     from ntk_eoc.claims import report, verify
 
@@ -117,10 +139,10 @@ def run_reproduce(args: argparse.Namespace) -> Answer:
         plan = plans.plan(item, args.full, args.dataset, args.activations, **own)
         out = args.out or Path("reproduced") / f"{item}-{plan.dataset}"
         try:
-            return reproduce.training(item, plan, out, args.resume)
+            return reproduce.training(item, plan, out, args.resume, args.dask)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped; go on with: {plans.command(item, plan, out)} --resume") from None
-    for name in ("activations", "seeds", "epochs", "width", "depth"):
+    for name in ("activations", "seeds", "epochs", "width", "depth", "dask"):
         if getattr(args, name):
             raise ValueError(f"{name}: expected none for {item}, which trains nothing, got {getattr(args, name)}")
     if args.dataset not in (None, "digits"):

@@ -41,6 +41,9 @@ ORDER = [
     "empirical",
     "optimise",
     "training",
+    "folders",
+    "cluster",
+    "blocks",
     "experiments",
     "claims",
     "plotting",
@@ -57,6 +60,7 @@ ONLY = {
     "dynamics": {"errors"},
     "empirical": {"errors"},
     "optimise": {"errors"},
+    "cluster": set(),
     "plotting": {"errors"},
 }
 

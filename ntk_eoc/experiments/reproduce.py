@@ -10,14 +10,16 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ntk_eoc import data, records
+from ntk_eoc.cluster import connect
 from ntk_eoc.experiments import plans, reproduce_figure1, trained
-from ntk_eoc.experiments.folders import claim, differing
 from ntk_eoc.experiments.plans import Plan
+from ntk_eoc.folders import claim, differing
 
 ITEMS = (*reproduce_figure1.PANELS, *plans.FULL)
 Answer = dict[str, Any]
@@ -42,8 +44,10 @@ def panel(item: str, full: bool, out: Path) -> Answer:
     return _answer(item, "digits", out, drawn.lines, about)
 
 
-def training(item: str, plan: Plan, out: Path, resume: bool) -> Answer:
+def training(item: str, plan: Plan, out: Path, resume: bool, dask: str | None = None) -> Answer:
     """Figure 2 or Table 1 into ``out``: train what is asked for and not finished, then tell what is there.
+
+    Rows are trained one after the other, or side by side on the Dask cluster at ``dask``.
 
     Raises ``ValueError`` if the folder holds another configuration, an unfinished row without ``resume`` or a damaged
     file; ``KeyboardInterrupt`` after Ctrl-C; and what ``data.load`` and ``training.train`` raise.
@@ -52,8 +56,9 @@ def training(item: str, plan: Plan, out: Path, resume: bool) -> Answer:
     differing(out, config)
     trained.check(item, plan, out, resume)
     claim(out, config)
-    for _ in trained.run(item, plan, out):
-        _publish(item, plan, out, config)
+    with connect(dask) if dask else nullcontext() as client:
+        for _ in trained.run(item, plan, out, client):
+            _publish(item, plan, out, config)
     about = _publish(item, plan, out, config)
     return _answer(item, plan.dataset, out, trained.lines(item, plan, out), about)
 

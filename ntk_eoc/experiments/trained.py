@@ -7,15 +7,18 @@ Every row at every size has a folder of its own, ``WIDTHxDEPTH/ROW``: its config
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from ntk_eoc import data, records
+from ntk_eoc.cluster import spread
 from ntk_eoc.experiments import table1
-from ntk_eoc.experiments.folders import claim, differing
 from ntk_eoc.experiments.plans import REPORTED, Job, Plan, Size, command, jobs, size
+from ntk_eoc.folders import claim, differing
 from ntk_eoc.training import Curves, Result, checkpoint, train
 
 RECORD = "row.npz"
@@ -86,21 +89,44 @@ def shown(plan: Plan) -> list[str]:
     return table1.names([*table1.PAPER, *plan.rows])
 
 
-def run(item: str, plan: Plan, out: Path) -> Iterator[Finished]:
-    """Train what is not finished of a plan, in order, giving each job when it is done."""
-    split = None
+def run(item: str, plan: Plan, out: Path, client: Any = None) -> Iterator[Finished]:
+    """Train what is not finished of a plan, giving each job when it is done: in order, or where there is a Dask
+    ``client`` (``cluster.connect``) each job as a task of a worker that sees the folder too."""
+    missing = []
     for job in jobs(plan):
         done = finished(out, job)
         if done is None:
-            split = data.load(plan.dataset, scaling=job.config.inputs.scaling) if split is None else split
-            place, begun = folder(out, job), time.perf_counter()
-            claim(place, asdict(job.config))
-            result = train(job.config, split, out=place, resume=bool(checkpoint.groups(place)))
-            how = command(item, plan, Path(out.name), job)  # a record is published: not where this machine keeps it
-            _record(place, result, how, time.perf_counter() - begun)
-            done = finished(out, job)
-            assert done is not None
+            missing.append(job)
+        else:
+            yield done
+    rows = _one_by_one if client is None else partial(spread, client, _by_worker)
+    for job, _ in rows(missing, (item, plan, out.resolve())):
+        done = finished(out, job)
+        assert done is not None
         yield done
+
+
+def _one_by_one(missing: Sequence[Job], about: tuple[str, Plan, Path]) -> Iterator[tuple[Job, None]]:
+    split = None
+    for job in missing:
+        split = data.load(about[1].dataset, scaling=job.config.inputs.scaling) if split is None else split
+        _row(job, about, split)
+        yield job, None
+
+
+def _by_worker(job: Job, about: tuple[str, Plan, Path]) -> None:
+    jax.config.update("jax_enable_x64", True)
+    _row(job, about, data.load(about[1].dataset, scaling=job.config.inputs.scaling))
+
+
+def _row(job: Job, about: tuple[str, Plan, Path], split: data.Split) -> None:
+    """Train one job into its folder, or go on with it there."""
+    item, plan, out = about
+    place, begun = folder(out, job), time.perf_counter()
+    claim(place, asdict(job.config))
+    result = train(job.config, split, out=place, resume=bool(checkpoint.groups(place)))
+    how = command(item, plan, Path(out.name), job)  # a record is published: not where this machine keeps it
+    _record(place, result, how, time.perf_counter() - begun)
 
 
 def arrays(done: Sequence[Finished]) -> dict[str, Any]:

@@ -1,0 +1,190 @@
+"""One block of a Gram matrix, ``block(x1, x2) -> (n, m)``: made once per kernel, then called for every pair of strips.
+
+Inputs of one norm, and inputs of any norms under a positively homogeneous activation without bias, take one fused
+program: the product of the directions, the angle, and the piecewise polynomial of ``gram.profile``, whatever the depth
+is. Other inputs go through the layers of ``kernels``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float, Float64
+from numpy import ndarray
+
+from ntk_eoc.activations import get
+from ntk_eoc.errors import check_choice, check_depth, check_sigma, number, require_x64
+from ntk_eoc.gram import CLOSEST, DEGREE, EDGES, Profile, nngp_delta, ntk_ratio, profile
+from ntk_eoc.kernels import check_inputs, kernels
+
+KINDS = ("ntk", "nngp")
+DTYPES = ("float32", "float64")
+CHUNK = 10_000  # pairs of close inputs that are taken at a time
+CLOSE = 1e-2  # below this 1 - cosine, and this close to opposite, a product of directions loses digits
+PER_PAIR = 64  # bytes that a pair of inputs takes while its block is computed, measured
+Rows = Float[ndarray, "_ d"]  # two strips of inputs need not be as many
+Block = Callable[[Rows, Rows | None], Float[ndarray, "n m"]]  # x2 = None: of x1 with itself, symmetric
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Which kernel: NTK or NNGP of a dense network; ``sigmas`` = (sigma_b, sigma_w) are standard deviations.
+
+    ``activation`` is a name that ``activations.get`` knows and ``kinks`` what it is given with it, so that a kernel
+    can be compared, written into a file, and sent to another process.
+    """
+
+    activation: str
+    sigmas: tuple[float, float]
+    depth: int
+    kind: str = "ntk"
+    kinks: tuple[float, ...] = ()
+
+
+def one_norm(x: Rows) -> float | None:
+    """The |x|^2/d that all rows share up to the rounding of their dtype, or None.
+
+    >>> one_norm(np.array([[1.0, 1.0], [0.0, 2**0.5]])), one_norm(np.array([[1.0], [2.0]]))
+    (1.0, None)
+    """
+    squares = np.einsum("nd,nd->n", x, x, dtype=np.float64) / x.shape[1]
+    low, high = float(squares.min()), float(squares.max())
+    return 0.5 * (low + high) if 0 < high <= low * (1 + _rounding(x)) else None
+
+
+@lru_cache(maxsize=8)
+def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", devices: int = 1) -> Block:
+    """The function of blocks of ``kernel`` for rows with |x|^2/d = q0, or of any norms if None.
+
+    ``devices`` local devices share the rows of each block. Raises ``ValueError`` for a kernel beyond ``dtype`` and for
+    more devices than there are.
+
+    >>> block = block_function(Kernel("relu", (0.0, 2**0.5), 2), 1.0, "float64")
+    >>> block(np.eye(2) * 2**0.5, None).round(6).tolist()
+    [[4.0, 0.63662], [0.63662, 4.0]]
+    """
+    require_x64()
+    check_choice("kind", kernel.kind, KINDS), check_choice("dtype", dtype, DTYPES)
+    act, depth, mesh = get(kernel.activation, kernel.kinks), check_depth(kernel.depth), _mesh(devices)
+    sigma_b, sigma_w = check_sigma("sigma_b", kernel.sigmas[0]), check_sigma("sigma_w", kernel.sigmas[1])
+    homogeneous = act.slopes is not None and any(act.slopes) and sigma_b == 0 and sigma_w > 0
+    if not homogeneous and q0 is None:
+
+        def layers(x1: Rows, x2: Rows | None) -> ndarray:
+            second = None if x2 is None else jnp.asarray(x2)
+            found = kernels(act, jnp.asarray(x1), second, sigma_b=sigma_b, sigma_w=sigma_w, depth=depth)
+            return _within(dtype, np.asarray(getattr(found, kernel.kind)))
+
+        return layers
+    found = profile(act, [depth], sigma_b=sigma_b, sigma_w=sigma_w, q0=1.0 if homogeneous else q0)
+    split, whole = (NamedSharding(mesh, PartitionSpec(axis)) for axis in ("rows", None))
+    curve = _curve(found, kernel.kind)
+    scale = float(np.exp(0.5 * (found.log_diagonal if kernel.kind == "ntk" else found.log_q)[0]))
+
+    def fused(x1: Rows, x2: Rows | None) -> ndarray:
+        left, right = (
+            _rows(name, x, None if homogeneous else q0, scale)
+            for name, x in (("x1", x1), ("x2", x1 if x2 is None else x2))
+        )
+        equal_shares = np.arange(len(x1) + -len(x1) % devices)
+        spread = [np.take(part, equal_shares, axis=0, mode="wrap") for part in left]
+        values, close = _fused(curve, *jax.device_put(spread, split), *jax.device_put(right, whole))
+        values, near = np.array(values)[: len(x1)], np.nonzero(np.asarray(close)[: len(x1)])
+        for i, j in zip(*(np.array_split(part, 1 + part.size // CHUNK) for part in near), strict=True):
+            values[i, j] = _value(curve, _close_gaps(left[0][i], right[0][j])) * left[1][i] * right[1][j]
+        if x2 is None:  # the two halves are rounded differently
+            values = np.tril(values) + np.tril(values, -1).T
+        return _within(dtype, values)
+
+    return fused
+
+
+class Curve(NamedTuple):
+    """K(x, x')/K(x, x) over the angle: Chebyshev coefficients by panel (DEGREE, panels), each panel's ``centre`` and
+    ``inverse`` half width; ``sign`` = -1 if the kernel is odd about the right angle, else 1."""
+
+    coefficients: Float64[ndarray, "K P"]
+    centre: Float64[ndarray, " P"]
+    inverse: Float64[ndarray, " P"]
+    sign: float
+
+
+def _curve(found: Profile, kind: str) -> Curve:
+    centre, half = EDGES[:-1] + 0.5 * np.diff(EDGES), 0.5 * np.diff(EDGES)
+    points = np.asarray(np.polynomial.chebyshev.chebpts1(DEGREE), dtype=float)
+    gaps = 2 * np.sin(0.5 * (centre + half * points[:, None])) ** 2
+    values = ntk_ratio(found, gaps)[0] if kind == "ntk" else 1.0 - nngp_delta(found, gaps)[0]
+    return Curve(
+        np.polynomial.chebyshev.chebfit(points, values, DEGREE - 1), centre, 1 / half, -1.0 if found.odd else 1.0
+    )
+
+
+@jax.jit
+def _fused(curve: Curve, left: Array, first: Array, right: Array, second: Array) -> tuple[Array, Array]:
+    """scale_i scale_j K_ij/K_ii and where 1 - cosine is too close to 0 or 2 for a product of the directions."""
+    gaps = jnp.clip(1.0 - left @ right.T, 0.0, 2.0)
+    return _value(curve, gaps) * first[:, None] * second, (gaps < CLOSE) | (gaps > 2.0 - CLOSE)
+
+
+@jax.jit
+def _value(curve: Curve, gaps: Array) -> Array:
+    mirrored = (gaps > 1.0) & (curve.sign < 0)
+    theta = 2 * jnp.arcsin(jnp.sqrt(0.5 * jnp.where(mirrored, 2.0 - gaps, gaps)))
+    panel = _panel(theta / np.pi, len(curve.centre))
+    place = (theta - curve.centre[panel]) * curve.inverse[panel]
+    last = before = jnp.zeros_like(place)
+    for row in curve.coefficients[:0:-1]:  # Clenshaw
+        last, before = row[panel] + 2 * place * last - before, last
+    return jnp.where(mirrored, -1.0, 1.0) * (curve.coefficients[0][panel] + place * last - before)
+
+
+def _panel(part: Array, panels: int) -> Array:
+    """The panel of an angle that is ``part`` of pi: they halve towards 0 and pi, so the exponent of a float tells."""
+    acute = part <= 0.5
+    exponent = jnp.frexp(jnp.maximum(jnp.where(acute, part, 1.0 - part), 0.5 ** (CLOSEST + 1)))[1]
+    return jnp.clip(jnp.where(acute, CLOSEST + exponent, CLOSEST - 1 - exponent), 0, panels - 1)
+
+
+def _rows(name: str, x: Rows, q0: float | None, scale: float) -> tuple[ndarray, ndarray]:
+    """Directions, and what the kernel's diagonal is the square of; ``q0`` = |x|^2/d, None if it only sets a scale."""
+    rows = np.asarray(check_inputs(name, x))
+    lengths = np.linalg.norm(rows, axis=1)
+    if not lengths.all():
+        raise ValueError(f"{name}: expected rows with a direction, got zeros in row {int(np.argmin(lengths))}")
+    sizes = lengths / rows.shape[1] ** 0.5
+    if q0 is None:
+        return rows / lengths[:, None], scale * sizes
+    if (off := np.abs(sizes**2 / q0 - 1.0)).max() > _rounding(x):
+        got = f"{sizes[np.argmax(off)] ** 2:.9g} in row {int(np.argmax(off))}"
+        raise ValueError(f"{name}: expected rows with |x|^2/d = {q0:.9g}, got {got}")
+    return rows / lengths[:, None], np.full(len(rows), scale)
+
+
+def _rounding(x: Rows) -> float:
+    """How far squared norms that are meant to be equal may lie apart, relatively."""
+    return 32 * float(np.finfo(x.dtype).eps)
+
+
+def _close_gaps(left: ndarray, right: ndarray) -> ndarray:
+    """1 - cosine of the directions row by row, from their difference or their sum, which do not cancel."""
+    near, far = (0.5 * np.sum(np.square(rows), axis=1) for rows in (left - right, left + right))
+    return np.where(near < far, near, 2.0 - far)
+
+
+def _within(dtype: str, values: ndarray) -> ndarray:
+    if not np.abs(values).max(initial=0.0) <= np.finfo(dtype).max:
+        raise ValueError(f"depth: the kernel leaves the range of {dtype}; expected fewer layers")
+    return values.astype(dtype)
+
+
+def _mesh(devices: int) -> Mesh:
+    local = jax.local_devices()
+    if not 1 <= number("devices", devices) <= len(local):
+        raise ValueError(f"devices: expected 1 to {len(local)}, which is what this process has, got {devices}")
+    return Mesh(np.array(local[:devices]), ("rows",))
