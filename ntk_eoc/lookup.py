@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Float
+from numpy import ndarray
 
 from ntk_eoc.profile import TINY, Profile, at_angles
 
@@ -49,11 +50,12 @@ def lookup(found: Profile, dtype: str = "float64") -> Lookup:
     s = np.minimum(np.ldexp(1.0 + step / (1 << BITS), (panel >> BITS)[:, None] - OCTAVES), 1.0)
     near, angle = 2 * s * s, 2 * np.arcsin(s)
     values = np.empty((2, 2, *s.shape))  # acute and obtuse, q and K
-    for side, (gaps, angles) in enumerate([(near, angle), (2.0 - near, np.pi - angle)]):
-        if side and found.odd:
-            values[side] = -values[0]
-        else:
-            values[side] = 1.0 - at_angles(found, 1, gaps, angles)[-1], at_angles(found, 2, gaps, angles)[-1]
+    if found.odd:  # the profile of an odd kernel ends at right angles, on a panel of this table
+        gaps, angles, sign = np.minimum(near, 2.0 - near), np.minimum(angle, np.pi - angle), np.sign(1.0 - near)
+        values[0] = sign * _ratios(found, gaps, angles)
+        values[1] = -values[0]
+    else:
+        values[0], values[1] = _ratios(found, near, angle), _ratios(found, 2.0 - near, np.pi - angle)
     chebyshev = np.linalg.inv(np.polynomial.chebyshev.chebvander(points, terms - 1))
     series = np.einsum("kj,aopj->aopk", chebyshev, values)
     # relative to the kernel at angles like these; obtuse ones include those where it may vanish
@@ -66,6 +68,10 @@ def lookup(found: Profile, dtype: str = "float64") -> Lookup:
     powers = np.linalg.solve(np.vander(points, increasing=True), np.polynomial.chebyshev.chebvander(points, terms - 1))
     polynomials = (series @ powers.T).swapaxes(1, 2).reshape(2 * PANELS, 2 * terms)
     return Lookup(jnp.asarray(polynomials, dtype=dtype), float(found.log_q[-1]), float(found.log_diagonal[-1]))
+
+
+def _ratios(found: Profile, gaps: Float[ndarray, "P n"], angles: Float[ndarray, "P n"]) -> Float[ndarray, "2 P n"]:
+    return np.stack([1.0 - at_angles(found, 1, gaps, angles)[-1], at_angles(found, 2, gaps, angles)[-1]])
 
 
 @jax.jit

@@ -238,3 +238,16 @@ def test_bad_input_gets_one_sentence(change: dict, kind: type, message: str) -> 
     with pytest.raises(kind, match=message) as caught:
         inspect.unwrap(gram)(NAMED["relu"], **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("depth", [20, [3, 20]])
+@pytest.mark.parametrize("name, sigma_w", [("erf", 1.2), ("tanh", 1.5), ("sin", 1.1)])
+def test_odd_networks_at_right_angles(name: str, sigma_w: float, depth: int | list[int]) -> None:
+    """Without a bias their kernels go through zero there, between two branches of the table."""
+    theta = 0.5 * np.pi + np.array([-0.2, -0.07, -0.02, -1e-3, 1e-6, 2e-4, 0.03, 0.1])
+    x, one = np.sqrt(2) * np.stack([np.cos(theta), np.sin(theta)], axis=1), np.array([[np.sqrt(2), 0.0]])
+    found = gram(NAMED[name], one, x, depth=depth, sigma_b=0.0, sigma_w=sigma_w)
+    wanted = kernels(NAMED[name], jnp.asarray(one), jnp.asarray(x), depth=20, sigma_b=0.0, sigma_w=sigma_w)
+    for part, exact in ((found.ntk, wanted.ntk), (found.nngp, wanted.nngp)):
+        part = part if isinstance(depth, int) else part[-1]
+        np.testing.assert_allclose(part, exact, rtol=0, atol=2e-11 * float(jnp.abs(exact).max()))

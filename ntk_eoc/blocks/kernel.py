@@ -1,33 +1,33 @@
 """One block of a Gram matrix, ``block(x1, x2) -> (n, m)``: made once per kernel, then called for every pair of strips.
 
 Inputs of one norm, and inputs of any norms under a positively homogeneous activation without bias, take one fused
-program: the product of the directions, the angle, and the piecewise polynomial of ``gram.profile``, whatever the depth
-is. Other inputs go through the layers of ``kernels``.
+program: the product of the directions, and the table of ``lookup``, whatever the depth is. Other inputs go through the
+layers of ``kernels``.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from numpy import ndarray
 
 from ntk_eoc.activations import get
 from ntk_eoc.errors import check_choice, check_depth, check_sigma, number, require_x64
-from ntk_eoc.gram import CLOSEST, DEGREE, EDGES, Profile, nngp_delta, ntk_ratio, profile
 from ntk_eoc.kernels import check_inputs, kernels
+from ntk_eoc.lookup import look_up, lookup
+from ntk_eoc.profile import profile
 
 KINDS = ("ntk", "nngp")
 DTYPES = ("float32", "float64")
 CHUNK = 10_000  # pairs of close inputs that are taken at a time
 CLOSE = 1e-2  # below this 1 - cosine, and this close to opposite, a product of directions loses digits
-PER_PAIR = 64  # bytes that a pair of inputs takes while its block is computed, measured
+PER_PAIR = 64  # bytes that a pair of inputs takes while its block is computed, by count: eight float64 arrays
 Rows = Float[ndarray, "_ d"]  # two strips of inputs need not be as many
 Block = Callable[[Rows, Rows | None], Float[ndarray, "n m"]]  # x2 = None: of x1 with itself, symmetric
 
@@ -84,8 +84,8 @@ def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", dev
         return layers
     found = profile(act, [depth], sigma_b=sigma_b, sigma_w=sigma_w, q0=1.0 if homogeneous else q0)
     split, whole = (NamedSharding(mesh, PartitionSpec(axis)) for axis in ("rows", None))
-    curve = _curve(found, kernel.kind)
-    scale = float(np.exp(0.5 * (found.log_diagonal if kernel.kind == "ntk" else found.log_q)[0]))
+    table, which = lookup(found, dtype), 1 if kernel.kind == "ntk" else 0
+    scale = float(np.exp(0.5 * (table.log_diagonal if which else table.log_q)))
 
     def fused(x1: Rows, x2: Rows | None) -> ndarray:
         left, right = (
@@ -94,10 +94,12 @@ def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", dev
         )
         equal_shares = np.arange(len(x1) + -len(x1) % devices)
         spread = [np.take(part, equal_shares, axis=0, mode="wrap") for part in left]
-        values, close = _fused(curve, *jax.device_put(spread, split), *jax.device_put(right, whole))
+        everywhere = jax.device_put((table.polynomials, *right), whole)
+        values, close = _fused(everywhere, *jax.device_put(spread, split), which)
         values, near = np.array(values)[: len(x1)], np.nonzero(np.asarray(close)[: len(x1)])
         for i, j in zip(*(np.array_split(part, 1 + part.size // CHUNK) for part in near), strict=True):
-            values[i, j] = _value(curve, _close_gaps(left[0][i], right[0][j])) * left[1][i] * right[1][j]
+            near_values = look_up(table.polynomials, jnp.asarray(_close_folds(left[0][i], right[0][j])))[which]
+            values[i, j] = near_values * left[1][i] * right[1][j]
         if x2 is None:  # the two halves are rounded differently
             values = np.tril(values) + np.tril(values, -1).T
         return _within(dtype, values)
@@ -105,50 +107,13 @@ def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", dev
     return fused
 
 
-class Curve(NamedTuple):
-    """K(x, x')/K(x, x) over the angle: Chebyshev coefficients by panel (DEGREE, panels), each panel's ``centre`` and
-    ``inverse`` half width; ``sign`` = -1 if the kernel is odd about the right angle, else 1."""
-
-    coefficients: Float64[ndarray, "K P"]
-    centre: Float64[ndarray, " P"]
-    inverse: Float64[ndarray, " P"]
-    sign: float
-
-
-def _curve(found: Profile, kind: str) -> Curve:
-    centre, half = EDGES[:-1] + 0.5 * np.diff(EDGES), 0.5 * np.diff(EDGES)
-    points = np.asarray(np.polynomial.chebyshev.chebpts1(DEGREE), dtype=float)
-    gaps = 2 * np.sin(0.5 * (centre + half * points[:, None])) ** 2
-    values = ntk_ratio(found, gaps)[0] if kind == "ntk" else 1.0 - nngp_delta(found, gaps)[0]
-    return Curve(
-        np.polynomial.chebyshev.chebfit(points, values, DEGREE - 1), centre, 1 / half, -1.0 if found.odd else 1.0
-    )
-
-
-@jax.jit
-def _fused(curve: Curve, left: Array, first: Array, right: Array, second: Array) -> tuple[Array, Array]:
-    """scale_i scale_j K_ij/K_ii and where 1 - cosine is too close to 0 or 2 for a product of the directions."""
+@partial(jax.jit, static_argnums=3)
+def _fused(everywhere: tuple[Array, ...], left: Array, first: Array, which: int) -> tuple[Array, Array]:
+    """scale_i scale_j K_ij/K_ii, and where the rows are too close or too opposite for a product of the directions."""
+    polynomials, right, second = everywhere
     gaps = jnp.clip(1.0 - left @ right.T, 0.0, 2.0)
-    return _value(curve, gaps) * first[:, None] * second, (gaps < CLOSE) | (gaps > 2.0 - CLOSE)
-
-
-@jax.jit
-def _value(curve: Curve, gaps: Array) -> Array:
-    mirrored = (gaps > 1.0) & (curve.sign < 0)
-    theta = 2 * jnp.arcsin(jnp.sqrt(0.5 * jnp.where(mirrored, 2.0 - gaps, gaps)))
-    panel = _panel(theta / np.pi, len(curve.centre))
-    place = (theta - curve.centre[panel]) * curve.inverse[panel]
-    last = before = jnp.zeros_like(place)
-    for row in curve.coefficients[:0:-1]:  # Clenshaw
-        last, before = row[panel] + 2 * place * last - before, last
-    return jnp.where(mirrored, -1.0, 1.0) * (curve.coefficients[0][panel] + place * last - before)
-
-
-def _panel(part: Array, panels: int) -> Array:
-    """The panel of an angle that is ``part`` of pi: they halve towards 0 and pi, so the exponent of a float tells."""
-    acute = part <= 0.5
-    exponent = jnp.frexp(jnp.maximum(jnp.where(acute, part, 1.0 - part), 0.5 ** (CLOSEST + 1)))[1]
-    return jnp.clip(jnp.where(acute, CLOSEST + exponent, CLOSEST - 1 - exponent), 0, panels - 1)
+    values = look_up(polynomials, jnp.where(gaps <= 1.0, gaps, gaps - 2.0))[which]
+    return values * (first[:, None] * second), (gaps < CLOSE) | (gaps > 2.0 - CLOSE)
 
 
 def _rows(name: str, x: Rows, q0: float | None, scale: float) -> tuple[ndarray, ndarray]:
@@ -171,10 +136,10 @@ def _rounding(x: Rows) -> float:
     return 32 * float(np.finfo(x.dtype).eps)
 
 
-def _close_gaps(left: ndarray, right: ndarray) -> ndarray:
-    """1 - cosine of the directions row by row, from their difference or their sum, which do not cancel."""
+def _close_folds(left: ndarray, right: ndarray) -> ndarray:
+    """The folds of directions row by row, from their difference or their sum, which do not cancel."""
     near, far = (0.5 * np.sum(np.square(rows), axis=1) for rows in (left - right, left + right))
-    return np.where(near < far, near, 2.0 - far)
+    return np.where(near < far, near, -far)
 
 
 def _within(dtype: str, values: ndarray) -> ndarray:
