@@ -68,7 +68,8 @@ def beside(name: str, dataset: str, epochs: int, found: Record | None) -> dict[s
     printed = table1.printed(name, dataset, epochs)
     row = found.rows.get(name) if found else None
     ours = summary(row, epochs) if row is not None and row.accuracy.shape[1] > epochs else None
-    gap = (ours[0] - printed.mean) / math.hypot(ours[1], printed.spread) if ours and printed else None
+    spread = math.hypot(np.nan_to_num(ours[1]), printed.spread) if ours and printed else math.nan  # one seed has none
+    gap = (ours[0] - printed.mean) / spread if ours and printed else None
     return {"name": name, "printed": printed and tuple(printed), "ours": ours, "gap": gap}
 
 
@@ -99,6 +100,22 @@ def table(dataset: str, found: Mapping[int, Record | None]) -> str:
             gap = "" if line["gap"] is None else f" ({line['gap']:+.1f})"
             cells += [_number(line["printed"]), here + gap]
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def listing(found: Mapping[str, Record], epochs: int) -> str:
+    """Accuracies of several records side by side as Markdown: mean and standard deviation in per cent, seeds.
+
+    >>> row = Row("relu", 0.0, 1.4, np.array([[0.1, 0.5], [0.1, 0.7]], np.float32))
+    >>> print(listing({"small": Record("digits", 8, 4, 1.0, {"relu": row})}, 1).splitlines()[2])
+    | relu | 60.00 ± 14.14 (2) |
+    """
+    names = table1.names([name for record in found.values() for name in record.rows])
+    lines = [" | ".join(["| activation", *found]) + " |", "|---" * (1 + len(found)) + "|"]
+    for name in names:
+        rows = [record.rows.get(name) for record in found.values()]
+        cells = [f"{_number(summary(row, epochs))} ({len(row.accuracy)})" if row else "not run" for row in rows]
+        lines.append(" | ".join([f"| {name}", *cells]) + " |")
     return "\n".join(lines)
 
 

@@ -19,13 +19,16 @@ def curves(ax: Axes, rows: Mapping[str, ndarray], title: str) -> None:
     The paper's activations have their own looks, rows that start elsewhere a colour and line for this figure.
     """
     extra = [name for name in rows if "-" in name]
-    looks = dict(zip(extra, zip(palette(len(extra) + 6)[6:], OWN, strict=False), strict=False))
+    looks = dict(zip(extra, zip(palette(len(extra) + 6)[6:], OWN * 2, strict=False), strict=False))
+    families: list[str] = []
     for name, accuracy in rows.items():
         epoch, values = np.arange(accuracy.shape[1]), np.nan_to_num(accuracy, nan=0.1)
+        style: dict[str, Any] = line(name)
         if name in looks:
-            style: dict[str, Any] = {"color": looks[name][0], "linestyle": looks[name][1], "label": name}
-        else:
-            style = line(name)
+            style = {"color": looks[name][0], "linestyle": looks[name][1], "label": name}
+        elif (family := name.partition(":")[0]) in families:  # slopes of one family differ in their dashes
+            style["linestyle"] = OWN[families.count(family) % len(OWN)]
+        families.append(name.partition(":")[0])
         ax.plot(epoch, values.mean(axis=0), **style)
         ax.fill_between(epoch, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.25, linewidth=0)
     ax.axhline(0.1, color="0.6", linewidth=1, linestyle=":")
