@@ -192,9 +192,9 @@ def phase(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar) -> Phase:
 def chaotic_delta(act: Activation, q: Scalar, *, sigma_b: Scalar, sigma_w: Scalar) -> float:
     """1 - c* at a fixed point q with chi > 1: the correlation c* < 1 to which any two different inputs tend.
 
-    >>> from ntk_eoc.activations import NAMED
     Raises ``ValueError`` if nearly equal inputs do not part there.
 
+    >>> from ntk_eoc.activations import NAMED
     >>> chaotic_delta(NAMED["tanh"], 2.1214735682, sigma_b=0.0, sigma_w=2.0)
     1.0
     """

@@ -67,8 +67,8 @@ def test_against_loops(name: str, depth: int, taps: int, readout: str) -> None:
 @pytest.mark.parametrize("readout", ["flatten", "pooling"])
 def test_random_networks_have_these_kernels(readout: str) -> None:
     """2-D, two channels: mean over finite networks within five standard errors and the order of 1/channels."""
-    act, depth, channels, draws, sigma_b, sigma_w = NAMED["tanh"], 4, 64, 60, 0.4, 1.5
-    x = jnp.asarray(images(2, 2, 4, 3))
+    act, depth, channels, draws, sigma_b, sigma_w = NAMED["tanh"], 3, 64, 60, 0.4, 1.5
+    x = jnp.asarray(images(2, 2, 3, 3))
 
     def network(weights: list, x: jax.Array) -> jax.Array:
         h = x[None]
@@ -88,7 +88,7 @@ def test_random_networks_have_these_kernels(readout: str) -> None:
             (jax.random.normal(k[0], (channels, fan, 3, 3)), jax.random.normal(k[1], (channels,)))
             for k, fan in zip(keys, fans, strict=False)
         ]
-        weights.append((jax.random.normal(keys[-1][0], (channels, 4, 3)), jax.random.normal(keys[-1][1])))
+        weights.append((jax.random.normal(keys[-1][0], (channels, 3, 3)), jax.random.normal(keys[-1][1])))
         rows = jax.vmap(jax.grad(network), (None, 0))(weights, x)
         if readout == "pooling":  # one weight per channel
             w, b = rows[-1]

@@ -56,7 +56,7 @@ def test_on_the_diagonal_they_go_by_chi(sigma_w: float) -> None:
     assert parts[60] / parts[61] == pytest.approx(chi, rel=1e-6)
 
 
-@pytest.mark.parametrize("name, power", [("relu", 3), ("hard_tanh", 3), ("tanh", 2), ("erf", 2)])
+@pytest.mark.parametrize("name, power", [("relu", 3), ("erf", 2)])
 def test_the_powers_behind_the_limits(name: str, power: int) -> None:
     sigma_b = 0.0 if name == "relu" else 0.2
     point = eoc_points(NAMED[name], sigma_b)[0]

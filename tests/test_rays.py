@@ -1,6 +1,5 @@
 """What becomes of correlations where the variance dies or runs away: no exponential scale, by kernels and networks."""
 
-import doctest
 import math
 
 import jax
@@ -94,8 +93,3 @@ def test_slopes_far_out() -> None:
     assert rays.far(NAMED["gelu"]) == (1.0, 0.0)
     np.testing.assert_allclose(rays.near(NAMED["selu"]), (1.0507009873554805, 1.7580993408473766), rtol=1e-6)
     assert rays.correlation_limit((0.0, 0.0)) is None
-
-
-def test_docstrings() -> None:
-    failed, tried = doctest.testmod(rays)
-    assert tried > 2 and not failed

@@ -97,7 +97,7 @@ def test_against_mpmath(d: int, depth: int) -> None:
 @pytest.mark.parametrize("kernel", ["ntk", "nngp"])
 def test_a_sampled_sphere_has_these_eigenvalues(name: str, kernel: str) -> None:
     """Eigenvalues of a Gram matrix over N points tend to N mu_k, each N(d, k)-fold, up to the order of N^(-1/2)."""
-    d, n = 4, 1500
+    d, n = 4, 600
     sigmas = edge(name)
     found = spectrum(NAMED[name], [3], **sigmas, dimension=d, highest=2, kernel=kernel, q0=1.0)
     x = np.random.default_rng(0).standard_normal((n, d))

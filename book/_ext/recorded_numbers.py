@@ -2,6 +2,7 @@
 
 ``{measured}`eoc|elu on the EOC` `` is what the ledger measured in the row of claim ``eoc`` that has these words.
 ``{effect}`momentum 0.9` `` is what that choice does to the trained accuracies, in percentage points.
+``{regressions}`` is the table of the kernel regressions on MNIST.
 """
 
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 from claims_table import recorded
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxRole
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from ntk_eoc.experiments import trained_choices
+from ntk_eoc.experiments import mnist_regression, trained_choices
 from ntk_eoc.plotting.style import look
 
 RESULTS = Path("book") / "results"
@@ -65,7 +66,16 @@ class Recorded(SphinxRole):
         return [nodes.Text(text)], []
 
 
+class Regressions(SphinxDirective):
+    """The table, from the records in the book."""
+
+    def run(self) -> list[nodes.Node]:
+        paths = sorted((Path(self.env.srcdir) / RESULTS).glob("mnist_regression*.npz"))
+        return self.parse_text_to_nodes(mnist_regression.table(paths))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("regressions", Regressions)
     app.add_role("effect", Recorded())
     app.add_role("measured", Recorded())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -45,6 +45,7 @@ def conv() -> list[Row]:
         Row("flattened, 400 layers, over a dense network", found["flatten"] / found["dense"], 1.0, 0.01),
         Row("flattened, 400 layers", found["flatten"], 0.25, 0.012),
         Row("pooled over 64 positions, 400 layers", found["pooling"], beyond.pooled_limit(0.25), 2e-3),
+        Row("pooled over 64 positions, 400 layers, as dense", found["pooling"], 0.25, 0.012, "printed"),
     ]
 
 
@@ -56,6 +57,7 @@ def sphere() -> list[Row]:
         rate = float(np.log2(found.shares[1, 1] / found.shares[0, 1]))
         rows.append(Row(f"{name}, edge, depth 4000: share of the constants", float(found.shares[1, 0]), limit, 0.01))
         rows.append(Row(f"{name}, edge: power of L in the share of degree 1", rate, -1.0, 0.03))
+        rows.append(Row(f"{name}, edge: trace outside the constants", float(found.lost[1]), 0.0, 0.1, "printed"))
         rows.append(Row(f"{name}, edge: effective rank", float(effective_rank(found)[1]), limit**-2, 0.05 / limit**2))
     tanh = get("tanh")
     ordered = spectrum(tanh, [100, 200], sigma_b=0.2, sigma_w=1.0, dimension=10, highest=5)

@@ -35,8 +35,8 @@ def markdown(report: dict[str, Any]) -> str:
     """The report as Markdown: one heading per verdict, one item per claim, linked to its chapter.
 
     >>> from ntk_eoc.claims.verify import report, verify
-    >>> print(markdown(report(verify(["tab1"]))).splitlines()[0])
-    **Not run yet** (1)
+    >>> print(markdown(report(verify(["prop2a"]))).splitlines()[0])
+    **Corrected** (1)
     """
     parts = []
     for verdict in ORDER:

@@ -44,8 +44,8 @@ def verify(only: Iterable[str] = (), watch: Callable[[Iterable[Claim]], Iterable
 
     Raises ``ValueError`` for an unknown id, with the nearest one.
 
-    >>> [result.verdict for result in verify(["tab1"])]
-    ['not run']
+    >>> [result.verdict for result in verify(["prop2a"])]
+    ['corrected']
     """
     ids = [claim.id for claim in CLAIMS]
     wanted = [check_choice("only", name, ids) for name in only] or ids
@@ -69,8 +69,8 @@ def headline(rows: Sequence[Row]) -> Row | None:
 def report(results: Sequence[Result]) -> dict[str, Any]:
     """The results as the public JSON: numbers of the headline row, and every row under ``evidence``.
 
-    >>> report(verify(["tab1"]))["claims"][0]["verdict"]
-    'not run'
+    >>> report(verify(["prop2a"]))["claims"][0]["verdict"]
+    'corrected'
     """
     return {"version": __version__, "commit": commit(), "claims": [_entry(result) for result in results]}
 

@@ -151,6 +151,24 @@ def record(out: str | Path, work: str | Path, config: RegressionConfig, dataset:
     return records.save(Path(out) / "mnist_regression.npz", {"activation": names, "depth": depths, **together}, about)
 
 
+def table(paths: Sequence[str | Path]) -> str:
+    """Records as Markdown: test accuracy in per cent for each ridge, peak memory and hours of each network."""
+    lines: list[str] = []
+    for path in paths:
+        arrays, about = records.load(path)
+        ridges = about["config"]["ridges"]
+        if not lines:
+            heads = ["images", "network", *(f"ridge {ridge:g}" for ridge in ridges), "memory", "hours"]
+            lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+        for i, (name, depth) in enumerate(zip(arrays["activation"], arrays["depth"], strict=True)):
+            accuracy = [f"{100 * found[1]:.1f} %" for found in arrays["accuracy"][i]]
+            memory, hours = arrays["peak_memory"][i] / 2**30, arrays["seconds"][i].sum() / 3600
+            network = f"{name}, {depth} layers"
+            cells = [f"{about['config']['train']:,}", network, *accuracy, f"{memory:.1f} GiB", f"{hours:.2f}"]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _command(config: RegressionConfig) -> str:
     depths = " ".join(str(depth) for _, depth in config.rows)
     activation, train = config.rows[0][0], config.train
