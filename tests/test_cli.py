@@ -91,14 +91,6 @@ def test_activations_are_all_listed(capsys):
     assert all(row["source"] for row in rows)
 
 
-def test_verify_of_what_was_not_run(capsys, monkeypatch):
-    from ntk_eoc.claims import ledger
-
-    monkeypatch.delitem(ledger.EVIDENCE, "tab1")
-    found = ask(capsys, "verify", "--only", "tab1")
-    assert found["claims"][0]["verdict"] == "not run" and found["claims"][0]["measured"] is None
-
-
 def test_verify_exits_1_when_evidence_fails(capsys, monkeypatch):
     from ntk_eoc.claims import ledger
     from ntk_eoc.claims.rows import Row

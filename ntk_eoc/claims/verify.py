@@ -30,6 +30,8 @@ def judge(claim: Claim, rows: Sequence[Row]) -> tuple[str, bool]:
     ('corrected', True)
     >>> judge(claim, [Row("ours", 1.0, 1.0, 0.1), Row("theirs", 1.0, 1.0, 0.1, "printed")])
     ('holds', False)
+    >>> judge(claim._replace(verdict="not run"), [])
+    ('not run', True)
     """
     if not rows:
         return NOT_RUN, claim.verdict == NOT_RUN
