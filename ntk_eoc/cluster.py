@@ -16,7 +16,7 @@ Dask decides who does what and does again what a lost worker was doing. What has
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import islice
@@ -70,28 +70,40 @@ def spread(
 ) -> Iterator[tuple[Item, Result]]:
     """(item, work(item, *common)) for each item, in the order in which they are finished.
 
-    ``common`` is sent to the workers once. Only a few tasks for each worker are under way at a time, so that results
-    wait for nobody. Raises what ``work`` raises, ``RuntimeError`` if a task has ended several workers or the cluster
-    is gone.
+    ``common`` is sent to the workers once, and again if all that had it are lost. Only a few tasks for each worker are
+    under way at a time, so that results wait for nobody. Raises what ``work`` raises, ``RuntimeError`` if a task has
+    ended several workers or the cluster is gone.
     """
     from distributed import KilledWorker, as_completed
 
-    shared = client.scatter(list(common), broadcast=True) if common else []
-    waiting, ready = iter(items), as_completed()
+    def sent() -> list[Any]:
+        return client.scatter(list(common), broadcast=True) if common else []
+
+    shared, waiting, ready = sent(), iter(items), as_completed()
     under_way: dict[Any, Item] = {}
 
-    def hand_out(count: int) -> None:
-        for item in islice(waiting, count):
+    def hand_out(some: Iterable[Item]) -> None:
+        for item in some:
             future = client.submit(work, item, *shared, pure=False)
             under_way[future] = item
             ready.add(future)
 
-    hand_out(AHEAD * max(1, len(client.nthreads())))
+    hand_out(islice(waiting, AHEAD * max(1, len(client.nthreads()))))
     try:
         for future in ready:
             item = under_way.pop(future)
-            yield item, future.result()
-            hand_out(1)
+            try:
+                found = future.result()
+            except CancelledError:
+                if client.status != "running" or not common:
+                    raise
+                # the last worker that held ``common`` is gone, and with it what waited for it
+                if any(part.cancelled() for part in shared):
+                    shared = sent()
+                hand_out([item])
+                continue
+            yield item, found
+            hand_out(islice(waiting, 1))
     except KilledWorker as error:
         raise RuntimeError(
             f"dask: {item} ended {error.allowed_failures + 1} workers, as a process without enough memory does; "
