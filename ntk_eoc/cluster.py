@@ -6,8 +6,8 @@ a running scheduler, ``tcp://HOST:8786``, whose workers have this package in the
 
     from dask_jobqueue import SLURMCluster
 
-    cluster = SLURMCluster(cores=1, processes=1, memory="4GB", walltime="04:00:00",
-                           job_script_prologue=["export NPROC=1"])  # XLA: one thread for one core
+    prologue = ["export NPROC=1"]  # XLA: one thread for one core
+    cluster = SLURMCluster(cores=1, processes=1, memory="4GB", walltime="04:00:00", job_script_prologue=prologue)
     cluster.scale(jobs=32)
     print(cluster.scheduler_address)  # ntk-eoc gram relu inputs.npy ... --dask tcp://10.0.0.1:40123
 
