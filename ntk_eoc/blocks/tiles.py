@@ -36,7 +36,7 @@ class Tile(NamedTuple):
         return slice(self.left, self.left + self.size)
 
 
-Filled = tuple[Tile, Float[ndarray, "n m"]]
+Filled = tuple[Tile, Float[ndarray, "_ _"]]
 Compute = Callable[[Sequence[Tile]], Iterable[Filled]]  # the tiles asked for, in any order
 
 
