@@ -27,6 +27,7 @@ from ntk_eoc.errors import Scalar, check_cosine, check_depth, check_sigma, requi
 from ntk_eoc.gaussian import choose_rule
 from ntk_eoc.kernels import Kernels, check_inputs, first_layer, next_state
 from ntk_eoc.tables import arrays_of, evaluate, look_up, table
+from ntk_eoc.zonal import compensated
 
 ENGINE = 10_000_000  # layers that are computed one by one; the law goes on from there
 
@@ -166,10 +167,10 @@ def _scan(power: int, arrays: tuple, branch: tuple, start: tuple, steps: Array) 
         share = s / (level + s)
         r, g = evaluate(power, arrays, root)
         turn = share * scale * r  # delta' = delta (1 - turn)
-        new, root_low = _add(root, root_low, -root * turn / (1.0 + jnp.sqrt(1.0 - turn)))
+        new, root_low = compensated(root, root_low, -root * turn / (1.0 + jnp.sqrt(1.0 - turn)))
         # the branch holds 1 - delta (1 - scale r) of its variance in common
         kept = 1.0 - 2 * root * root * (1.0 - scale * r)
-        kappa, kappa_low = _add(kappa, kappa_low, share * (kept - scale * g * kappa))
+        kappa, kappa_low = compensated(kappa, kappa_low, share * (kept - scale * g * kappa))
         return new, root_low, kappa, kappa_low
 
     def segment(at: tuple[Array, tuple], count: Array) -> tuple[tuple[Array, tuple], tuple[Array, Array]]:
@@ -179,10 +180,3 @@ def _scan(power: int, arrays: tuple, branch: tuple, start: tuple, steps: Array) 
 
     state = tuple(jnp.asarray(part, dtype=float) for part in start)
     return jax.lax.scan(segment, (jnp.asarray(1), state), jnp.asarray(steps))[1]
-
-
-def _add(high: Array, low: Array, term: Array) -> tuple[Array, Array]:
-    """Compensated summation, as in ``zonal``."""
-    term = term + low
-    total = high + term
-    return total, term - (total - high)

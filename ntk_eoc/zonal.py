@@ -118,9 +118,9 @@ def _scan(power: int, arrays: tuple, scalars: tuple, state: tuple, steps: Array)
         s, s_low, rest, rest_low, level = state
         r, g = evaluate(power, arrays, s, inside=inside)
         turn = chi - 1.0 - scale * r
-        new_s, s_low = _add(s, s_low, s * turn / (1.0 + jnp.sqrt(1.0 + turn)))
+        new_s, s_low = compensated(s, s_low, s * turn / (1.0 + jnp.sqrt(1.0 + turn)))
         drift = left_over - 2 * new_s * new_s + (1.0 - share) * 2 * s * s - scale * g * (constant + slope * level)
-        rest, rest_low = _add(rest, rest_low, drift + (chi - 1.0 - scale * g) * rest)
+        rest, rest_low = compensated(rest, rest_low, drift + (chi - 1.0 - scale * g) * rest)
         return new_s, s_low, rest, rest_low, level + 1.0
 
     def segment(state: tuple, count: Array) -> tuple[tuple, tuple[Array, Array]]:
@@ -137,7 +137,7 @@ def _scan(power: int, arrays: tuple, scalars: tuple, state: tuple, steps: Array)
     return jax.lax.scan(segment, state, steps)[1]
 
 
-def _add(high: Array, low: Array, term: Array) -> tuple[Array, Array]:
+def compensated(high: Array, low: Array, term: Array) -> tuple[Array, Array]:
     """Compensated summation: high + low + term, with the rounding error carried in the new low."""
     term = term + low
     total = high + term
