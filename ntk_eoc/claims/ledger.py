@@ -190,7 +190,7 @@ CLAIMS = (
         "Test accuracies on MNIST and CIFAR10 at width 300, depth 300, after 10 and 100 epochs.",
         "As far as they have been run here: on MNIST after ten epochs ELU and ReLU, one seed each, are within two "
         "printed spreads of their numbers. The other rows, 100 epochs and CIFAR10 have not been run.",
-        HOLDS,
+        CONDITIONS,
         "trained",
     ),
     Claim(
