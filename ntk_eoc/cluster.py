@@ -77,7 +77,8 @@ def spread(
     from distributed import KilledWorker, as_completed
 
     def sent() -> list[Any]:
-        return client.scatter(list(common), broadcast=True) if common else []
+        # without broadcast=True, which waits for ever where a worker is lost meanwhile; workers pass it on to each other
+        return client.scatter(list(common)) if common else []
 
     shared, waiting, ready = sent(), iter(items), as_completed()
     under_way: dict[Any, Item] = {}
@@ -102,6 +103,8 @@ def spread(
                     shared = sent()
                 hand_out([item])
                 continue
+            # a result that is still held would be computed again if its worker is lost now
+            future.release()
             yield item, found
             hand_out(islice(waiting, 1))
     except KilledWorker as error:
