@@ -66,26 +66,29 @@ def connect(address: str) -> Iterator[Any]:
 
 
 def spread(
-    client: Any, work: Callable[..., Result], items: Sequence[Item], *common: Any
+    client: Any,
+    work: Callable[..., Result],
+    items: Sequence[Item],
+    *common: Any,
+    along: Callable[[Item], tuple[Any, ...]] = lambda _: (),
 ) -> Iterator[tuple[Item, Result]]:
-    """(item, work(item, *common)) for each item, in the order in which they are finished.
+    """(item, work(item, *along(item), *common)) for each item, in the order in which they are finished.
 
-    ``common`` is sent to the workers once, and again if all that had it are lost. Only a few tasks for each worker are
+    Everything is sent with the task that needs it, which Dask can so repeat anywhere: data scattered beforehand is lost
+    with the last worker that has it, and what waits for it may wait for ever. Only a few tasks for each worker are
     under way at a time, so that results wait for nobody. Raises what ``work`` raises, ``RuntimeError`` if a task has
     ended several workers or the cluster is gone.
     """
+    from dask import config
     from distributed import KilledWorker, as_completed
 
-    def sent() -> list[Any]:
-        # without broadcast=True, which waits for ever where a worker is lost meanwhile; workers pass it on to each other
-        return client.scatter(list(common)) if common else []
-
-    shared, waiting, ready = sent(), iter(items), as_completed()
+    waiting, ready = iter(items), as_completed()
     under_way: dict[Any, Item] = {}
 
     def hand_out(some: Iterable[Item]) -> None:
         for item in some:
-            future = client.submit(work, item, *shared, pure=False)
+            with config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
+                future = client.submit(work, item, *along(item), *common, pure=False)
             under_way[future] = item
             ready.add(future)
 
@@ -93,16 +96,7 @@ def spread(
     try:
         for future in ready:
             item = under_way.pop(future)
-            try:
-                found = future.result()
-            except CancelledError:
-                if client.status != "running" or not common:
-                    raise
-                # the last worker that held ``common`` is gone, and with it what waited for it
-                if any(part.cancelled() for part in shared):
-                    shared = sent()
-                hand_out([item])
-                continue
+            found = future.result()
             # a result that is still held would be computed again if its worker is lost now
             future.release()
             yield item, found

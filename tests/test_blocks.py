@@ -29,7 +29,7 @@ from ntk_eoc.blocks import (
 )
 from ntk_eoc.blocks.inputs import read
 from ntk_eoc.blocks.store import describe, done, remove, stored
-from ntk_eoc.blocks.tiles import compute, here, lower_half, tile_size
+from ntk_eoc.blocks.tiles import here, lower_half, sides, tile_size
 from ntk_eoc.data import unit_norm
 from ntk_eoc.kernels import kernels
 from ntk_eoc.profile import ntk_ratio, profile
@@ -105,7 +105,7 @@ def test_bad_input_is_one_sentence(call, sentence: str) -> None:
 def dense(kernel: Kernel, x: np.ndarray, size: int) -> np.ndarray:
     block, whole = block_function(kernel, one_norm(x), "float64"), np.zeros((len(x), len(x)))
     for tile in lower_half(len(x), size):
-        whole[tile.rows, tile.columns] = compute(block, x, tile)
+        whole[tile.rows, tile.columns] = block(*sides(x, tile))
         whole[tile.columns, tile.rows] = whole[tile.rows, tile.columns].T
     return whole
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -59,27 +60,29 @@ def lower_half(n: int, size: int) -> list[Tile]:
     return [Tile(top, left, size) for top in range(0, n, size) for left in range(0, top + 1, size)]
 
 
-def compute(block: Block, x: Rows, tile: Tile) -> Float[ndarray, "n m"]:
-    """One tile of the Gram matrix of the rows of x."""
-    return block(x[tile.rows], None if tile.top == tile.left else x[tile.columns])
+def sides(x: Rows, tile: Tile) -> tuple[Rows, Rows | None]:
+    """The inputs of one tile of the Gram matrix of the rows of x, for ``block_function``."""
+    return x[tile.rows], None if tile.top == tile.left else x[tile.columns]
 
 
 def here(block: Block, x: Rows, tiles: Sequence[Tile]) -> Iterator[Filled]:
     """Tiles computed by this process, one after the other."""
     for tile in tiles:
-        yield tile, compute(block, x, tile)
+        yield tile, block(*sides(x, tile))
 
 
 def on_cluster(
     client: Any, kernel: Kernel, q0: float | None, dtype: str, x: Rows, tiles: Sequence[Tile]
 ) -> Iterator[Filled]:
     """Tiles computed by the workers of a Dask ``client`` (``cluster.connect``), which send them here."""
-    return spread(client, _by_worker, tiles, (kernel, q0, dtype), x)
+    return spread(client, _by_worker, tiles, kernel, q0, dtype, along=partial(sides, x))
 
 
-def _by_worker(tile: Tile, about: tuple[Kernel, float | None, str], x: Rows) -> ndarray:
+def _by_worker(
+    tile: Tile, x1: Rows, x2: Rows | None, kernel: Kernel, q0: float | None, dtype: str
+) -> Float[ndarray, "n m"]:
     jax.config.update("jax_enable_x64", True)
-    return compute(block_function(*about), x, tile)
+    return block_function(kernel, q0, dtype)(x1, x2)
 
 
 def product(tiles: Iterable[Filled], v: Outputs) -> Float64[ndarray, "N o"]:
