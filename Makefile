@@ -37,7 +37,7 @@ export JAX_PLATFORMS ?= cpu
 
 ABOUT_THE_SITE = $(shell grep -l built_site tests/test_*.py)
 
-.PHONY: help book test browser verify claims bench fuzz mutate notebooks sums lint lock newest serve clean distclean
+.PHONY: help book test browser verify claims bench fuzz mutate notebooks sums licences lint lock newest serve clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -80,6 +80,9 @@ notebooks: $(STAMP) ## execute the chapters in place and save them (NOTEBOOKS=..
 
 sums: $(STAMP) ## write SHA256SUMS, with which make test sees a flipped bit in anything that a run recorded
 	@$(PY) tools/checksums.py
+
+licences: $(STAMP) ## refuse an installed distribution whose licence is not permissive
+	@$(PY) tools/licences.py
 
 lint: $(STAMP) ## ruff and mypy
 	@$(PY) -m ruff check .
