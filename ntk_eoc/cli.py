@@ -89,9 +89,9 @@ def add_gram(sub: Parser) -> None:
 def add_reproduce(sub: Parser) -> None:
     """The arguments of ``ntk-eoc reproduce``."""
     sub.add_argument("item", metavar="ITEM", help="fig1a, fig1b, fig1c, fig2 or table1")
-    size = sub.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="a size for seconds, on the digits (default)")
-    size.add_argument("--full", action="store_true", help="the paper's size, on MNIST unless --dataset says otherwise")
+    scale = sub.add_mutually_exclusive_group()
+    scale.add_argument("--quick", action="store_true", help="a size for seconds, on the digits (default)")
+    scale.add_argument("--full", action="store_true", help="the paper's size, on MNIST unless --dataset says otherwise")
     sub.add_argument("--dataset", help="digits, mnist or cifar10")
     sub.add_argument(
         "--activations", nargs="+", default=[], metavar="ROW", help="rows by name, or the groups paper and ours"
@@ -102,6 +102,7 @@ def add_reproduce(sub: Parser) -> None:
     sub.add_argument("--depth", type=whole, metavar="L", help="dense layers")
     sub.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default reproduced/ITEM-DATASET)")
     sub.add_argument("--resume", action="store_true", help="go on with unfinished rows in that folder")
+    sub.add_argument("--memory", type=size, help="for one training, in bytes or as 2G (default all there is)")
     sub.add_argument("--dask", metavar="ADDRESS", help=DASK_HELP + "; the folder must be one that they see too")
 
 

@@ -139,10 +139,10 @@ def run_reproduce(args: argparse.Namespace) -> Answer:
         plan = plans.plan(item, args.full, args.dataset, args.activations, **own)
         out = args.out or Path("reproduced") / f"{item}-{plan.dataset}"
         try:
-            return reproduce.training(item, plan, out, args.resume, args.dask)
+            return reproduce.training(item, plan, out, args.resume, args.dask, args.memory)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped; go on with: {plans.command(item, plan, out)} --resume") from None
-    for name in ("activations", "seeds", "epochs", "width", "depth", "dask"):
+    for name in ("activations", "seeds", "epochs", "width", "depth", "dask", "memory"):
         if getattr(args, name):
             raise ValueError(f"{name}: expected none for {item}, which trains nothing, got {getattr(args, name)}")
     if args.dataset not in (None, "digits"):

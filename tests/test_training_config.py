@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ntk_eoc.data import Split, digits, train_test
-from ntk_eoc.training import Config, Inputs, Model, Network, Seeds, Sgd, from_json, program, to_json, train
+from ntk_eoc.training import Config, Inputs, Model, Network, Seeds, Sgd, from_json, program, run, to_json, train
 from ntk_eoc.training.config import differences
 from ntk_eoc.training.step import State, kind
 
@@ -61,6 +61,19 @@ def test_peak_memory_is_what_must_be_there() -> None:
     kept = 4 * 48 * 60 * 64  # pre-activations
     data = 4 * 240 * 64
     assert weights + kept + data < result.peak_bytes < 1.25 * (weights + kept + data)
+
+
+def test_what_cannot_fit_is_refused_before_a_weight_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Config(Model("tanh", Network(64, 50, 0.2, 1.3)), Sgd(0.1, 1, 60), Inputs(), Seeds(1))
+    least = train(small, DATA).peak_bytes
+    assert train(small, DATA, memory=least).peak_bytes == least
+    monkeypatch.setattr(run, "train_group", None)
+    said = f"memory: expected at least {least} bytes, to train one seed of it, got {least - 1}"
+    with pytest.raises(ValueError, match=said):
+        train(small, DATA, memory=least - 1)
+    huge = replace(small, model=Model("tanh", Network(100_000, 50, 0.2, 1.3)))
+    with pytest.raises(ValueError, match=r"memory: expected at least \d{13} bytes"):  # not of this machine
+        train(huge, DATA)
 
 
 def test_initial_weights_have_the_stated_spread() -> None:

@@ -25,9 +25,8 @@ def declared(given: Distribution) -> list[str]:
     """The licences of a distribution; more than one where it says several of equal standing."""
     about = given.metadata
     classes = [text.split("::")[-1].strip() for text in about.get_all("Classifier") or [] if text.startswith("License")]
-    free_text = (about.get("License") or "").strip().split("\n")[0]
-    expression = about.get("License-Expression")
-    return [expression] if expression else classes or [free_text]
+    expression, free_text = ((about.get_all(name) or [""])[0] for name in ("License-Expression", "License"))
+    return [expression] if expression else classes or [free_text.strip().split("\n")[0]]
 
 
 def refused(found: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
@@ -39,7 +38,9 @@ def refused(found: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
     ['c: expected a permissive licence, got MIT AND GPL-2.0-only', 'e: expected a permissive licence, got none']
     """
     for name, licences in found:
-        if name not in READ and not all(any(_permits(choice) for choice in re.split(r"\bOR\b", text)) for text in licences):
+        if name not in READ and not all(
+            any(_permits(choice) for choice in re.split(r"\bOR\b", text)) for text in licences
+        ):
             yield f"{name}: expected a permissive licence, got {', '.join(filter(None, licences)) or 'none'}"
 
 

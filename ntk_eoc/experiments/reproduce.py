@@ -44,10 +44,13 @@ def panel(item: str, full: bool, out: Path) -> Answer:
     return _answer(item, "digits", out, drawn.lines, about)
 
 
-def training(item: str, plan: Plan, out: Path, resume: bool, dask: str | None = None) -> Answer:
+def training(
+    item: str, plan: Plan, out: Path, resume: bool, dask: str | None = None, memory: int | None = None
+) -> Answer:
     """Figure 2 or Table 1 into ``out``: train what is asked for and not finished, then tell what is there.
 
-    Rows are trained one after the other, or side by side on the Dask cluster at ``dask``.
+    Rows are trained one after the other, or side by side on the Dask cluster at ``dask``; each within ``memory``
+    bytes, by default all that the machine has.
 
     Raises ``ValueError`` if the folder holds another configuration, an unfinished row without ``resume`` or a damaged
     file; ``KeyboardInterrupt`` after Ctrl-C; and what ``data.load`` and ``training.train`` raise.
@@ -57,7 +60,7 @@ def training(item: str, plan: Plan, out: Path, resume: bool, dask: str | None = 
     trained.check(item, plan, out, resume)
     claim(out, config)
     with connect(dask) if dask else nullcontext() as client:
-        for _ in trained.run(item, plan, out, client):
+        for _ in trained.run(item, plan, out, client, memory):
             _publish(item, plan, out, config)
     about = _publish(item, plan, out, config)
     return _answer(item, plan.dataset, out, trained.lines(item, plan, out), about)

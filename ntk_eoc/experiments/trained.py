@@ -16,6 +16,7 @@ import numpy as np
 
 from ntk_eoc import data, records
 from ntk_eoc.cluster import spread
+from ntk_eoc.errors import Scalar
 from ntk_eoc.experiments import table1
 from ntk_eoc.experiments.plans import REPORTED, Job, Plan, Size, command, jobs, size
 from ntk_eoc.folders import claim, differing
@@ -23,6 +24,7 @@ from ntk_eoc.training import Curves, Result, checkpoint, train
 
 RECORD = "row.npz"
 Line = dict[str, Any]
+About = tuple[str, Plan, Path, Scalar | None]  # item, plan, folder, limit on memory
 
 
 def live(plan: Plan) -> dict[str, np.ndarray]:
@@ -89,9 +91,10 @@ def shown(plan: Plan) -> list[str]:
     return table1.names([*table1.PAPER, *plan.rows])
 
 
-def run(item: str, plan: Plan, out: Path, client: Any = None) -> Iterator[Finished]:
+def run(item: str, plan: Plan, out: Path, client: Any = None, memory: Scalar | None = None) -> Iterator[Finished]:
     """Train what is not finished of a plan, giving each job when it is done: in order, or where there is a Dask
-    ``client`` (``cluster.connect``) each job as a task of a worker that sees the folder too."""
+    ``client`` (``cluster.connect``) each job as a task of a worker that sees the folder too. ``memory`` is the limit of
+    ``training.train``."""
     missing = []
     for job in jobs(plan):
         done = finished(out, job)
@@ -100,13 +103,13 @@ def run(item: str, plan: Plan, out: Path, client: Any = None) -> Iterator[Finish
         else:
             yield done
     rows = _one_by_one if client is None else partial(spread, client, _by_worker)
-    for job, _ in rows(missing, (item, plan, out.resolve())):
+    for job, _ in rows(missing, (item, plan, out.resolve(), memory)):
         done = finished(out, job)
         assert done is not None
         yield done
 
 
-def _one_by_one(missing: Sequence[Job], about: tuple[str, Plan, Path]) -> Iterator[tuple[Job, None]]:
+def _one_by_one(missing: Sequence[Job], about: About) -> Iterator[tuple[Job, None]]:
     split = None
     for job in missing:
         split = data.load(about[1].dataset, scaling=job.config.inputs.scaling) if split is None else split
@@ -114,17 +117,17 @@ def _one_by_one(missing: Sequence[Job], about: tuple[str, Plan, Path]) -> Iterat
         yield job, None
 
 
-def _by_worker(job: Job, about: tuple[str, Plan, Path]) -> None:
+def _by_worker(job: Job, about: About) -> None:
     jax.config.update("jax_enable_x64", True)
     _row(job, about, data.load(about[1].dataset, scaling=job.config.inputs.scaling))
 
 
-def _row(job: Job, about: tuple[str, Plan, Path], split: data.Split) -> None:
+def _row(job: Job, about: About, split: data.Split) -> None:
     """Train one job into its folder, or go on with it there."""
-    item, plan, out = about
+    item, plan, out, memory = about
     place, begun = folder(out, job), time.perf_counter()
     claim(place, asdict(job.config))
-    result = train(job.config, split, out=place, resume=bool(checkpoint.groups(place)))
+    result = train(job.config, split, out=place, resume=bool(checkpoint.groups(place)), memory=memory)
     how = command(item, plan, Path(out.name), job)  # a record is published: not where this machine keeps it
     _record(place, result, how, time.perf_counter() - begun)
 

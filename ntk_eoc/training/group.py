@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -16,7 +17,7 @@ from ntk_eoc.training.config import Config, Fields
 from ntk_eoc.training.interrupt import Interrupt
 from ntk_eoc.training.point import Point, begin, from_arrays, line, tested, to_arrays, trained
 from ntk_eoc.training.program import Program, Rows
-from ntk_eoc.training.step import Rates, kind
+from ntk_eoc.training.step import Rates, State, kind
 
 LOG = "log.jsonl"
 CALL_SECONDS = 1.0  # what one compiled call aims at: Ctrl-C and the progress bar wait for it
@@ -54,17 +55,14 @@ class Programs(NamedTuple):
 
 def train_group(job: Job, seeds: range, report: Report) -> tuple[Point, int]:
     """Train to the last epoch of the configuration; also returns the peak memory of the programs, in bytes."""
-    config, d = job.config, job.train.x.shape[1]
+    config = job.config
     file = report.out and checkpoint.path(report.out, seeds)
     if file is not None and file.exists():
         at = from_arrays(checkpoint.load(file, job.about)[0], bool(config.sgd.momentum))
     else:
-        at = begin(config, seeds, d, job.classes)
-    what = kind(config.model.activation, config.model.net.architecture == "residual")
-    rates, order = program.rates(config, d, job.classes), _order(job, seeds, 1)
-    programs = Programs(
-        program.advance(what, at.state, rates, job.train, order), program.judge(what, at.state.weights, job.test), rates
-    )
+        at = _begin(job, seeds)
+    order = _order(job, seeds, 1)
+    programs = _programs(job, seeds, at.state)
     report.bar.update(len(seeds) * (min(at.epoch, config.sgd.epochs) * len(order) + at.step))
     if not at.past.test_loss.shape[1]:
         at = _record(tested(at, *_judged(at, job, programs), step=0), job, seeds, report)
@@ -75,7 +73,31 @@ def train_group(job: Job, seeds: range, report: Report) -> tuple[Point, int]:
         rows = batches.rows_seen(config.sgd, len(job.train.y), len(order))
         at = trained(at._replace(spent=at.spent + time.monotonic() - began), rows)
         at = _record(tested(at, *found, step=len(order)), job, seeds, report)
-    return at, max(programs.advance.peak, programs.judge.peak)
+    return at, _peak(programs)
+
+
+def needed(job: Job, seeds: range) -> int:
+    """The peak memory of training these seeds together, in bytes, before a weight is drawn."""
+    return _peak(_programs(job, seeds, jax.eval_shape(lambda: _begin(job, seeds).state)))
+
+
+def _begin(job: Job, seeds: range) -> Point:
+    return begin(job.config, seeds, job.train.x.shape[1], job.classes)
+
+
+def _programs(job: Job, seeds: range, state: State) -> Programs:
+    """For a state, or for its shapes."""
+    config = job.config
+    what = kind(config.model.activation, config.model.net.architecture == "residual")
+    rates = program.rates(config, job.train.x.shape[1], job.classes)
+    order = _order(job, seeds, 1)
+    return Programs(
+        program.advance(what, state, rates, job.train, order), program.judge(what, state.weights, job.test), rates
+    )
+
+
+def _peak(programs: Programs) -> int:
+    return max(programs.advance.peak, programs.judge.peak)
 
 
 def lines(at: Point, seeds: range, epoch: int) -> list[Fields]:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +14,10 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from ntk_eoc.data import Dataset, Split
+from ntk_eoc.errors import Scalar, number
 from ntk_eoc.training import batches, checkpoint
 from ntk_eoc.training.config import Config, Fields, whole
-from ntk_eoc.training.group import LOG, Job, Report, Watch, lines, train_group
+from ntk_eoc.training.group import LOG, Job, Report, Watch, lines, needed, train_group
 from ntk_eoc.training.interrupt import interruptible
 from ntk_eoc.training.point import Curves, Point, from_arrays
 from ntk_eoc.training.program import Rows
@@ -45,6 +47,7 @@ def train(
     resume: bool = False,
     watch: Watch | None = None,
     group: int | None = None,
+    memory: Scalar | None = None,
 ) -> Result:
     """Train every seed of ``config`` on ``data``, in float32, on the accelerator if JAX sees one.
 
@@ -54,10 +57,12 @@ def train(
     finished seeds are not computed again, and larger numbers of epochs or seeds go on from there.
 
     ``watch`` gets the fields of each new line of the log. ``group`` seeds are trained together: by default all on an
-    accelerator, and one on a CPU, where a group gains no time and takes more memory. A seed whose loss is not finite is
-    recorded as diverged and the others go on. Raises ``ValueError`` for data that are not those of ``config``, a
-    folder that holds a run without ``resume``, or a checkpoint that is damaged or foreign; ``OSError`` if a
-    checkpoint cannot be written; ``KeyboardInterrupt`` after Ctrl-C, when the checkpoint is written.
+    accelerator, and one on a CPU, where a group gains no time and takes more memory. ``memory`` is a limit in bytes, by
+    default all that the machine or its accelerator has. A seed whose loss is not finite is recorded as diverged and the
+    others go on. Raises ``ValueError`` for data that are not those of ``config``, a network that does not fit into the
+    memory (before a weight is drawn), a folder that holds a run without ``resume``, or a checkpoint that is damaged or
+    foreign; ``OSError`` if a checkpoint cannot be written; ``KeyboardInterrupt`` after Ctrl-C, when the checkpoint is
+    written.
 
     >>> from ntk_eoc.data import digits, train_test
     >>> from ntk_eoc.training import Inputs, Model, Network, Seeds, Sgd
@@ -71,6 +76,7 @@ def train(
     default = 1 if jax.default_backend() == "cpu" else config.seeds.count
     size = default if group is None else whole("group", group, 1)
     groups, points, peak = _groups(config, found, size), [], 0
+    _check_memory(job, groups, memory)
     steps = batches.steps(config.sgd, len(job.train.y))
     bar = tqdm(total=sum(map(len, groups)) * config.sgd.epochs * steps, disable=None, unit="step", leave=False)
     with bar, interruptible() as interrupt:
@@ -106,6 +112,23 @@ def _job(config: Config, data: Split) -> Job:
         raise ValueError(f"batch: expected at most the {len(data.train.y)} training rows, got {config.sgd.batch}")
     about = {**dataclasses.asdict(config), "data": digest.hexdigest(), "format": FORMAT}
     return Job(config, train, test, classes, json.loads(json.dumps(about)))
+
+
+def _check_memory(job: Job, groups: list[range], memory: Scalar | None) -> None:
+    limit = _physical() if memory is None else int(min(number("memory", memory), 2**62))
+    largest = max(groups, key=len, default=range(0))
+    if limit is not None and largest and (least := needed(job, largest)) > limit:
+        together = f"{len(largest)} seeds of it together" if len(largest) > 1 else "one seed of it"
+        raise ValueError(f"memory: expected at least {least} bytes, to train {together}, got {limit}")
+
+
+def _physical() -> int | None:
+    """Bytes of this machine, or of its accelerator; None where neither tells."""
+    if jax.default_backend() != "cpu":
+        return (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _open(out: Path | None, resume: bool, about: Fields) -> list[range]:
