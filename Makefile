@@ -37,7 +37,7 @@ export JAX_PLATFORMS ?= cpu
 
 ABOUT_THE_SITE = $(shell grep -l built_site tests/test_*.py)
 
-.PHONY: help book test browser verify claims bench fuzz mutate notebooks sums licences lint lock newest serve clean distclean
+.PHONY: help book test thorough browser verify claims bench fuzz mutate notebooks sums licences lint lock newest serve clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -51,6 +51,9 @@ book: $(STAMP) ## execute every chapter afresh and build the site
 test: $(STAMP) ## unit tests and doctests, then the checked cells of every chapter
 	@$(PY) -m pytest tests ntk_eoc --doctest-modules -n $(WORKERS) --dist loadfile
 	@$(PY) -m pytest book -o addopts= -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+
+thorough: $(STAMP) ## every case of every unit test: what make test takes a sample of
+	@$(PY) -m pytest tests ntk_eoc --doctest-modules -n $(WORKERS) --dist loadfile --thorough
 
 browser: $(STAMP) ## the built site and its pages in headless Chromium; after make book
 	@SITE_TESTS=yes $(PY) -m pytest $(ABOUT_THE_SITE) -n $(WORKERS) --dist worksteal

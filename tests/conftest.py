@@ -7,6 +7,7 @@ modules that are imported after it.
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,25 @@ jax.config.update("jax_enable_x64", True)
 # Compilation makes a first example slow, and a gate must give the same answer twice.
 hypothesis.settings.register_profile("ntk-eoc", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ntk-eoc")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="every case of every test, as once a week")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked thorough, but for its first cases if the mark says how many: ``thorough(first=2)``."""
+    if config.getoption("thorough"):
+        return
+    seen: Counter[str] = Counter()
+    kept, left_out = [], []
+    for item in items:
+        mark, test = item.get_closest_marker("thorough"), item.nodeid.split("[")[0]
+        seen[test] += 1
+        wanted = mark is None or seen[test] <= mark.kwargs.get("first", 0)
+        (kept if wanted else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
 
 
 @pytest.fixture(autouse=True)

@@ -74,6 +74,7 @@ def _measured(name: str, gap: float = 0.7) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.thorough(first=4)
 def test_coefficient_is_what_the_depth_engine_tends_to(name: str) -> None:
     found, _ = _law(name)
     error = np.abs(_measured(name) / found.coefficient - 1)

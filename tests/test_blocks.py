@@ -45,7 +45,7 @@ EQUAL = unit_norm(ANY)
     [
         (RELU, ANY),
         (Kernel("leaky_relu:0.1", (0.0, 1.2), 7, "nngp"), ANY),
-        (Kernel("tanh", (0.2, 1.3), 20), EQUAL),
+        (Kernel("tanh", (0.2, 1.3), 5), EQUAL),
         (Kernel("erf", (0.0, 1.2), 20), EQUAL),  # odd
         (Kernel("relu", (0.3, 1.2), 9, "nngp"), 2 * EQUAL),
         (Kernel("erf", (0.3, 1.2), 4), ANY),

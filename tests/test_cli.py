@@ -107,7 +107,7 @@ def test_verify_exits_1_when_evidence_fails(capsys, monkeypatch):
         ["eoc", "softplus", "--sigma-b", "0.2"],
         ["phase", "relu", "--sigma-b", "0", "--sigma-w", ROOT_TWO],
         ["law", "elu", "--sigma-b", "0.2"],
-        ["verify", "--only", "lemma1", "eoc"],
+        ["verify", "--only", "fig1a", "tab1"],
     ],
 )
 def test_tables_are_readable(capsys, line):

@@ -31,6 +31,7 @@ def both_ways(spec: str) -> tuple[np.ndarray, Pair, Pair]:
 
 
 @pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.thorough(first=2)
 def test_gaps_agree_with_quadrature(spec: str) -> None:
     grid, closed, panels = both_ways(spec)
     assert closed_form(get(spec)) is not None and grid[:, 2].min() == 1e-14

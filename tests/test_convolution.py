@@ -56,6 +56,7 @@ def by_loops(name: str, x: np.ndarray, sigmas: tuple[float, float], depth: int, 
 
 @pytest.mark.parametrize("readout", ["flatten", "pooling"])
 @pytest.mark.parametrize("name, depth, taps", [("relu", 4, 3), ("erf", 3, 5), ("tanh", 3, 3)])
+@pytest.mark.thorough(first=2)
 def test_against_loops(name: str, depth: int, taps: int, readout: str) -> None:
     x = images(2, 2, 5)
     found = conv_kernels(NAMED[name], x, sigma_b=0.3, sigma_w=1.4, depth=depth, filter_size=taps, readout=readout)
@@ -65,6 +66,7 @@ def test_against_loops(name: str, depth: int, taps: int, readout: str) -> None:
 
 
 @pytest.mark.parametrize("readout", ["flatten", "pooling"])
+@pytest.mark.thorough(first=1)
 def test_random_networks_have_these_kernels(readout: str) -> None:
     """2-D, two channels: mean over finite networks within five standard errors and the order of 1/channels."""
     act, depth, channels, draws, sigma_b, sigma_w = NAMED["tanh"], 3, 64, 60, 0.4, 1.5
@@ -103,6 +105,7 @@ def test_random_networks_have_these_kernels(readout: str) -> None:
 
 
 @pytest.mark.parametrize("readout", ["flatten", "pooling"])
+@pytest.mark.thorough(first=1)
 def test_one_pixel_is_a_dense_network(readout: str) -> None:
     x = images(3, 6, 1)
     found = conv_kernels(NAMED["elu"], x, sigma_b=0.2, sigma_w=1.2, depth=4, filter_size=1, readout=readout)
@@ -112,6 +115,7 @@ def test_one_pixel_is_a_dense_network(readout: str) -> None:
 
 
 @pytest.mark.parametrize("readout", ["flatten", "pooling"])
+@pytest.mark.thorough(first=1)
 def test_filters_of_one_tap_see_pixels_as_inputs(readout: str) -> None:
     """Flattened, such a network's kernel is the mean over pixels of a dense one's; pooled, over pairs of pixels."""
     x = images(2, 3, 4)
@@ -123,6 +127,7 @@ def test_filters_of_one_tap_see_pixels_as_inputs(readout: str) -> None:
 
 
 @pytest.mark.parametrize("readout, same", [("flatten", False), ("pooling", True)])
+@pytest.mark.thorough(first=1)
 def test_only_pooling_does_not_see_where_things_are(readout: str, same: bool) -> None:
     x = images(1, 1, 6, 6)
     moved = np.roll(x, (2, 1), (2, 3))

@@ -48,6 +48,7 @@ RESIDUAL = {name: case for name, case in CASES.items() if case["architecture"] =
 
 
 @pytest.mark.parametrize("case", FFNN.values(), ids=FFNN)
+@pytest.mark.thorough(first=6)
 def test_ten_digits_at_every_depth(case: dict) -> None:
     found = run(case)
     for i, (level, exact) in enumerate(case["depths"].items()):
@@ -110,6 +111,7 @@ SHALLOW = [
 
 @pytest.mark.parametrize("spec, sigma_b, sigma_w, architecture", SHALLOW)
 @pytest.mark.parametrize("cosine", [-1.0, -0.3])
+@pytest.mark.thorough(first=4)
 def test_agrees_with_the_recursion_on_inputs(
     spec: str, sigma_b: float, sigma_w: float, architecture: str, cosine: float
 ) -> None:

@@ -106,6 +106,7 @@ def test_moments_agree_with_the_package(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CATALOGUE if NAMED[name].slopes is None])
+@pytest.mark.thorough(first=4)
 def test_pairs_agree_with_the_package_at_nodes_and_between(name: str) -> None:
     entry = CATALOGUE[name]
     ends = series.nodes(series.DEGREE_S, math.log1p(entry.s_max))
@@ -209,6 +210,7 @@ def reference(name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.thorough(first=4)
 def test_layers_agree_with_the_package(name: str) -> None:
     sigma_b, sigma_w, cosine = NETWORKS[name]
     found = node(
@@ -279,6 +281,7 @@ def test_the_logarithm_is_there_on_the_edge() -> None:
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.thorough(first=4)
 def test_phases_agree_with_the_package(name: str) -> None:
     stretch = CATALOGUE[name].sigma_w_max / 4
     places = [(0.2, 1.2 * stretch), (0.3, 2.0 * stretch), (1.0, 1.4 * stretch), (2.0, 0.5 * stretch)]
@@ -297,6 +300,7 @@ def test_phases_agree_with_the_package(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.thorough(first=4)
 def test_edges_and_laws_agree_with_the_package(name: str) -> None:
     biases = [0.0, 0.1, 0.7, 2.0]
     found = node(

@@ -50,6 +50,7 @@ def all_pairs(sigma_w: float, q0: float, depth: int, architecture: str) -> np.nd
 
 
 @pytest.mark.parametrize("depth", [1, 2, 10, 100])
+@pytest.mark.thorough(first=1)
 def test_edge_is_the_supremum_over_all_pairs(edge: figure1.Panel, depth: int) -> None:
     at = edge.depth.tolist().index(depth)
     every = np.abs(all_pairs(2**0.5, 1.0, depth, "ffnn") - 0.25)

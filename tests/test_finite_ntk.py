@@ -1,5 +1,6 @@
 """Finite networks against infinite width: kernels by backpropagation in NumPy, laws of spread, records, figures."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def test_draws_are_standard_normal_like_those_of_init() -> None:
 
 
 @pytest.mark.parametrize("architecture", finite_ntk.ARCHITECTURES)
+@pytest.mark.thorough(first=1)
 def test_layers_of_infinite_width_add_up_to_the_kernel(architecture: str) -> None:
     act, x = get("tanh"), ensembles.images(3)
     net = ensembles.edge("tanh", width=8, depth=6, architecture=architecture)
@@ -147,8 +149,13 @@ def test_learned_slopes_add_the_square_of_the_derivative_by_each_slope() -> None
     assert float(found.slopes[0, 0] / found.weights[0, 0]) == pytest.approx(ratio, rel=1e-10)
 
 
-def test_a_record_comes_back_and_is_refused_when_damaged(tmp_path: Path) -> None:
-    path = finite_ntk.record(tmp_path, SMALL)
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finite_ntk.record(tmp_path_factory.mktemp("record"), SMALL)
+
+
+def test_a_record_comes_back_and_is_refused_when_damaged(recorded: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(recorded.parent, tmp_path / "copy")) / recorded.name
     back = finite_ntk.load(path)
     assert back.grids == SMALL
     np.testing.assert_array_equal(back.errors, finite_ntk.width_errors(SMALL.width))
@@ -173,8 +180,8 @@ def test_recorded_orders() -> None:
         assert abs(fitted.exponent + 0.5) < 0.1
 
 
-def test_figures_show_what_was_measured(tmp_path: Path) -> None:
-    found = finite_ntk.load(finite_ntk.record(tmp_path, SMALL))
+def test_figures_show_what_was_measured(recorded: Path) -> None:
+    found = finite_ntk.load(recorded)
     fig, axes = plt.subplots(1, 2)
     draw.widths(axes, found, found.errors[:, :, 0].mean(axis=-1), SMALL.width.widths)
     markers = axes[1].get_lines()[0].get_ydata()

@@ -318,6 +318,7 @@ def test_a_setting_without_depth_scale_has_no_exponents() -> None:
         flat_laws.exponents(Setting("relu", 0.2, 2.0))
 
 
+@pytest.mark.thorough
 def test_the_recorded_maps_show_two_ways_to_fail() -> None:
     config, maps = record()
     depths = np.array(config.depths)
@@ -365,6 +366,7 @@ def test_figures_show_the_arrays() -> None:
     fig.canvas.draw()
 
 
+@pytest.mark.thorough  # test_claims runs it too
 def test_the_evidence_agrees_but_for_the_printed_statement_at_infinity() -> None:
     rows = gen()
     assert all(agrees(row) for row in rows if row.side == "ours")

@@ -52,6 +52,7 @@ def plain(found: Gram) -> tuple[np.ndarray, np.ndarray]:
         ("erf", False, BIASED, "residual"),
     ],
 )
+@pytest.mark.thorough(first=4)
 def test_every_pair_is_that_of_the_recursion(
     name: str, one_norm: bool, options: dict, architecture: str, dtype: str
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_table_of_one_angle_against_the_arcsine_recursion_in_fifty_digits() ->
 
 
 @pytest.mark.parametrize("name, architecture", [("tanh", "ffnn"), ("elu", "ffnn"), ("tanh", "residual")])
+@pytest.mark.thorough(first=1)
 def test_expansions_are_off_by_no_more_than_they_say(name: str, architecture: str) -> None:
     x, act = inputs(False)[[0, 1, 3, 6, 7]], NAMED[name]
     other = kernels(act, jnp.asarray(x), depth=4, architecture=architecture, **BIASED)
@@ -197,6 +199,7 @@ def test_depth_compiles_nothing_anew() -> None:
     assert compiled(3) == compiled(300)
 
 
+@pytest.mark.thorough
 def test_what_no_table_resolves_goes_pair_by_pair() -> None:
     """Odd but for a hair: opposite inputs part within an angle that no panel shows, so the expansion takes over."""
     act = from_function(lambda x: jnp.tanh(x) + 1e-9, name="nearly_odd")
@@ -242,6 +245,7 @@ def test_bad_input_gets_one_sentence(change: dict, kind: type, message: str) -> 
 
 @pytest.mark.parametrize("depth", [20, [3, 20]])
 @pytest.mark.parametrize("name, sigma_w", [("erf", 1.2), ("tanh", 1.5), ("sin", 1.1)])
+@pytest.mark.thorough(first=2)
 def test_odd_networks_at_right_angles(name: str, sigma_w: float, depth: int | list[int]) -> None:
     """Without a bias their kernels go through zero there, between two branches of the table."""
     theta = 0.5 * np.pi + np.array([-0.2, -0.07, -0.02, -1e-3, 1e-6, 2e-4, 0.03, 0.1])

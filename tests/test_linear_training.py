@@ -44,6 +44,7 @@ def test_the_closed_form_is_that_of_matrix_exponentials_with_f0_in_it() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.thorough(first=1)
 def test_a_trained_linearised_network_is_the_closed_form_with_its_own_kernel(depth: int) -> None:
     """Jacobian products of ``optimise.linearise`` against layer-wise kernels, ten outputs that share all weights."""
     config = Config("tanh", depth, images=8, share=0.2, steps=(0, 1, 10, 60))
@@ -90,6 +91,7 @@ def test_recorded_orders() -> None:
 
 
 @pytest.mark.parametrize("name", ["tanh", "relu"])
+@pytest.mark.thorough(first=1)
 def test_the_record_is_what_the_code_computes(name: str) -> None:
     old = recorded().scans[name]
     again = scan(Config(name), (int(old.widths[0]),), seeds=2)
@@ -203,6 +205,7 @@ def test_what_the_normalisation_of_the_loss_does_to_eq_7(name: str) -> None:
         assert (sizes[-1] > sizes[-2]) == grows
 
 
+@pytest.mark.thorough  # test_claims runs it too
 def test_evidence_for_gradient_descent_agrees() -> None:
     rows = evidence_linear.gd()
     assert [row for row in rows if not agrees(row)] == [] and any(row.side == "printed" for row in rows)

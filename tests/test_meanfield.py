@@ -145,6 +145,7 @@ PHASES = [
 
 
 @pytest.mark.parametrize("name, sigma_b, sigma_w, expected", PHASES)
+@pytest.mark.thorough(first=2)
 def test_phases_against_iterating_the_maps(name: str, sigma_b: float, sigma_w: float, expected: str) -> None:
     """q, c* and the depth scale xi measured by iteration, which knows nothing of roots and slopes."""
     act = NAMED[name]
@@ -213,6 +214,7 @@ def test_a_decreasing_variance_map_settles_or_says_so() -> None:
 @pytest.mark.parametrize("name, q", [("relu", 1.0), ("erf", 0.7), ("sin", 0.5), ("leaky_relu", 2.0)])
 @settings(max_examples=25)
 @given(c=st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=2, unique=True))
+@pytest.mark.thorough(first=2)
 def test_the_correlation_map_is_one_at_one_and_increases(name: str, q: float, c: list[float]) -> None:
     """f(1) = 1; f grows with c on [0, 1] for every phi, and everywhere for a phi' that keeps its sign or is odd."""
     delta = 1 - jnp.array([*sorted(c), 1.0])

@@ -149,6 +149,7 @@ def test_band_is_mean_and_standard_error_over_networks() -> None:
 
 @BOTH
 @pytest.mark.parametrize("call", ["init", "apply", "gradient", "layer_moments", "moment_band"])
+@pytest.mark.thorough(first=4)
 def test_program_handed_to_the_compiler_does_not_grow_with_depth(architecture: str, call: str) -> None:
     x = jnp.asarray(inputs())
 

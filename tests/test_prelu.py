@@ -174,6 +174,7 @@ def samples(width: int, seeds: int) -> np.ndarray:
     return np.asarray(jax.jit(partial(jax.lax.map, sample))(jax.random.split(KEY, seeds)), dtype=float).T
 
 
+@pytest.mark.thorough
 def test_the_kernel_of_prelu_stays_random_at_any_width() -> None:
     """df/da is a sum over a whole layer and tends to a normal variable: its square spreads by sqrt(2) times its mean.
 

@@ -39,6 +39,7 @@ def first_norm(name: str, sigma_b: float, sigma_w: float) -> float:
         ("erf", 0.2, 0.8, 1.7),  # the variance has to settle first
     ],
 )
+@pytest.mark.thorough(first=3)
 def test_every_pair_is_that_of_the_recursion(name: str, sigma_b: float, sigma_w: float, q0: float | None) -> None:
     act, x = NAMED[name], inputs()
     found = profile.profile(act, DEPTHS, sigma_b=sigma_b, sigma_w=sigma_w, q0=q0)
@@ -56,6 +57,7 @@ def test_every_pair_is_that_of_the_recursion(name: str, sigma_b: float, sigma_w:
 
 
 @pytest.mark.parametrize(("name", "sigma_w"), [("tanh", 1.0), ("tanh", 1.8), ("elu", 1.0), ("elu", 1.3)])
+@pytest.mark.thorough(first=1)
 def test_without_closed_form_it_is_the_quadrature_layer_by_layer(name: str, sigma_w: float) -> None:
     act, x = NAMED[name], inputs(5)[[0, 1, 3, -2]]
     found = profile.profile(act, [2, 6], sigma_b=0.2, sigma_w=sigma_w)
@@ -72,6 +74,7 @@ def test_a_variance_on_its_way_takes_one_table_a_layer() -> None:
     np.testing.assert_allclose(profile.ntk_ratio(found, input_gaps(x))[0], other / other[0, 0], rtol=0, atol=1e-10)
 
 
+@pytest.mark.thorough
 def test_ten_thousand_layers_are_those_of_the_depth_engine() -> None:
     point = eoc_points(NAMED["tanh"], 0.2)[0]
     depths = [100, 10_000]
@@ -171,6 +174,7 @@ def test_bad_input_is_named() -> None:
         input_gaps(np.ones((1, 2)), np.array([[1.0, 1.0], [0.0, 0.0]]))
 
 
+@pytest.mark.thorough
 def test_what_is_not_resolved_is_refused() -> None:
     """A bias so small that the network is odd but for inputs opposite to within a hair: no panel is as thin."""
     nearly_odd = from_function(lambda x: jnp.tanh(x) + 1e-9, name="nearly_odd")

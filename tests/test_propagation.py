@@ -51,6 +51,7 @@ def seen() -> ex.Propagation:
     return ex.digits_through_layers(SMALL)
 
 
+@pytest.mark.thorough
 def test_finite_networks_follow_the_maps(seen: ex.Propagation) -> None:
     for band in (seen.variance, seen.delta):
         found = ex.agreement(band)
@@ -146,6 +147,7 @@ def test_relu_like_edges_are_one_point(alpha: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["silu", "gelu"])
+@pytest.mark.thorough(first=1)
 def test_stability_begins_where_the_slope_is_one(name: str) -> None:
     start = edges.stable_from(name)
     phi, slope = WITNESS[name]

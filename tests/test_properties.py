@@ -49,6 +49,7 @@ def matrix(seed: int, rows: int = 4) -> jax.Array:
 @pytest.mark.parametrize("spec", [*CLOSED, *PANELS])
 @settings(max_examples=6)
 @given(sigma_b=sigma_bs, sigma_w=sigma_ws, log_q=st.floats(-3.0, 2.0))
+@pytest.mark.thorough(first=3)
 def test_correlation_maps(spec: str, sigma_b: float, sigma_w: float, log_q: float) -> None:
     """f is in [-1, 1], increases on [0, 1], f(1) = 1, and f' at 1 is chi q/q'."""
     act, q = get(spec), jnp.array(10.0**log_q)
@@ -65,6 +66,7 @@ def test_correlation_maps(spec: str, sigma_b: float, sigma_w: float, log_q: floa
 @pytest.mark.parametrize("spec", CLOSED)
 @settings(max_examples=15)
 @given(sigma_b=sigma_bs, sigma_w=sigma_ws)
+@pytest.mark.thorough(first=2)
 def test_phases_are_those_of_chi(spec: str, sigma_b: float, sigma_w: float) -> None:
     """The name follows from chi, the limiting variance is a fixed point, and c* one of the correlation map."""
     act = get(spec)
@@ -85,6 +87,7 @@ def test_phases_are_those_of_chi(spec: str, sigma_b: float, sigma_w: float) -> N
 @pytest.mark.parametrize("spec", [*NAMED, "leaky_relu:0.3", "leaky_relu:-1"])
 @settings(max_examples=3)
 @given(sigma_b=st.floats(0.01, 1.0))
+@pytest.mark.thorough(first=5)
 def test_edges_have_chi_one(spec: str, sigma_b: float) -> None:
     act = get(spec)
     for point in meanfield.eoc_points(act, 0.0 if act.slopes else sigma_b):
@@ -102,6 +105,7 @@ def test_edges_have_chi_one(spec: str, sigma_b: float) -> None:
 @pytest.mark.parametrize("spec", ["relu", "leaky_relu:-1", "erf", "sin"])
 @settings(max_examples=4)
 @given(seed=seeds, sigma_b=sigma_bs, sigma_w=st.floats(0.2, 2.0))
+@pytest.mark.thorough(first=3)
 def test_kernels(spec: str, architecture: str, seed: int, sigma_b: float, sigma_w: float) -> None:
     """Symmetric, positive semi-definite to rounding, the same for turned, permuted and repeated data, and in blocks."""
     act, x, rng = get(spec), matrix(seed), np.random.default_rng(seed)
@@ -199,6 +203,7 @@ def _tangents(t: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", MAPS)
+@pytest.mark.thorough(first=8)
 def test_jit_vmap_and_grad_agree_with_the_plain_call(name: str) -> None:
     fn, t = MAPS[name], jnp.array([0.3, 0.8, 1.6])
     plain = np.array([float(fn(one)) for one in t])

@@ -24,6 +24,7 @@ def deltas(spec: str, sigma_w: float, depths: list[int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("spec", ["tanh", "elu", "gelu", "sin", "identity"])
+@pytest.mark.thorough(first=1)
 def test_a_dying_variance_freezes_correlations_where_they_are(spec: str) -> None:
     """Between two depths little more than rounding moves, and the three pairs stay at three correlations."""
     at = phase(get(spec), sigma_b=0.0, sigma_w=0.6)
@@ -58,6 +59,7 @@ def test_half_a_tanh_is_a_relu_near_zero() -> None:
 
 
 @pytest.mark.parametrize("spec, frozen", [("tanh", True), ("relu", False)])
+@pytest.mark.thorough
 def test_networks_of_finite_width_do_so_too(spec: str, frozen: bool) -> None:
     """Four hundred units, 64 networks: tanh keeps its correlation from layer 8 on, ReLU does not."""
     net = Network(width=400, depth=16, sigma_b=0.0, sigma_w=0.8)
@@ -70,6 +72,7 @@ def test_networks_of_finite_width_do_so_too(spec: str, frozen: bool) -> None:
     assert (abs(moved - 1) < 0.1).all() if frozen else (moved < 0.75).all()
 
 
+@pytest.mark.thorough
 def test_on_the_edge_without_bias_a_variance_that_dies_slowly_freezes_them() -> None:
     """q = 1/(2 l), and c moves by O(q^2) a layer, of which the sum is finite."""
     assert phase(NAMED["tanh"], sigma_b=0.0, sigma_w=1.0) == ("eoc", 0.0, 1.0, None, None)

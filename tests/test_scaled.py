@@ -47,6 +47,7 @@ def test_engine_and_recursion_against_mpmath(sigma_w: float, depth: int) -> None
 
 
 @pytest.mark.parametrize("name", ["tanh", "elu"])
+@pytest.mark.thorough(first=1)
 def test_random_networks_have_these_kernels(name: str) -> None:
     """Any activation, inputs of different norms, biases: mean over networks, within five standard errors and 1/n."""
     act, depth, width, draws, sigma_b, sigma_w = NAMED[name], 5, 256, 200, 0.4, 1.3
@@ -84,6 +85,7 @@ def test_growth_is_a_power_of_the_depth() -> None:
 
 
 @pytest.mark.parametrize("name", ["relu", "leaky_relu:0.1"])
+@pytest.mark.thorough(first=1)
 def test_the_law_goes_on_from_the_engine(name: str) -> None:
     """From depth 1e4 to 1e5 the limit of small steps errs by the square of a step, summed."""
     act = get(name)
@@ -102,6 +104,7 @@ def test_beyond_the_engine() -> None:
         assert getattr(found, name)[1] == pytest.approx(getattr(exact, name)[0], rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_the_approach_is_as_slow_as_one_over_the_logarithm() -> None:
     """(K/K(x,x) - 1/4)(1 + tau) tends to a constant without a logarithm: that of the equation in the angle, at large
     tau from another solver and formulas."""

@@ -78,6 +78,7 @@ def test_all_sequences_of_batches_of_the_linearised_network_average_to_gradient_
     np.testing.assert_allclose(np.cov(runs.T, bias=True), exact.covariance[0], atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_the_mean_of_a_real_network_comes_closer_to_gradient_descent_with_width() -> None:
     """Again over all sequences of batches, so without Monte Carlo: what is left is the network's curvature."""
     gaps = []
@@ -197,6 +198,7 @@ def _listed(value: object) -> object:
     return [_listed(item) for item in value] if isinstance(value, tuple | list) else value
 
 
+@pytest.mark.thorough
 def test_a_part_of_the_record_comes_out_again() -> None:
     whole, part = sgd.WidthConfig(), sgd.WidthConfig(("tanh",), (64,), 1)
     found, kept = sgd.widths(part), record()
@@ -234,6 +236,7 @@ def test_figures_show_the_arrays() -> None:
     fig.canvas.draw()
 
 
+@pytest.mark.thorough  # test_claims runs it too
 def test_the_evidence_agrees_on_our_side_and_decides_against_the_printed_one() -> None:
     rows = evidence_sgd.sgd()
     assert [row.quantity for row in rows if row.side == "ours" and not agrees(row)] == []

@@ -132,6 +132,7 @@ def singular() -> tuple[ndarray, ndarray]:
     return gram, np.append(residual(5), -2.0)
 
 
+@pytest.mark.thorough
 def test_the_noise_floor_is_where_the_spread_stays() -> None:
     gram, start = singular()
     stuck = np.zeros(6)

@@ -74,6 +74,7 @@ def relu_ntk(theta: mpmath.mpf, depth: int) -> mpmath.mpf:
 
 
 @pytest.mark.parametrize("d, depth", [(2, 2), (3, 2), (3, 6), (8, 3)])
+@pytest.mark.thorough(first=2)
 def test_against_mpmath(d: int, depth: int) -> None:
     found = spectrum(NAMED["relu"], [depth], **RELU, dimension=d, highest=6)
     with mpmath.workdps(30):
@@ -95,6 +96,7 @@ def test_against_mpmath(d: int, depth: int) -> None:
 
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 @pytest.mark.parametrize("kernel", ["ntk", "nngp"])
+@pytest.mark.thorough(first=2)
 def test_a_sampled_sphere_has_these_eigenvalues(name: str, kernel: str) -> None:
     """Eigenvalues of a Gram matrix over N points tend to N mu_k, each N(d, k)-fold, up to the order of N^(-1/2)."""
     d, n = 4, 600
@@ -138,6 +140,7 @@ def test_a_flat_kernel_keeps_the_digits_of_its_small_shares() -> None:
 
 
 @pytest.mark.parametrize("name, limit", [("relu", 1 / 4), ("elu", 1 / 3), ("tanh", 1 / 3)])
+@pytest.mark.thorough(first=1)
 def test_on_the_edge_only_the_constants_stay(name: str, limit: float) -> None:
     found = spectrum(NAMED[name], [5_000, 20_000], **edge(name), dimension=6, highest=4)
     assert found.shares[1, 0] == pytest.approx(limit, abs=5e-3)

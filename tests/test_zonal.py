@@ -34,6 +34,7 @@ def variance(spec: str, q: float) -> float:
 
 
 @pytest.mark.parametrize("spec, q", SPECS)
+@pytest.mark.thorough(first=3)
 def test_the_table_holds_the_integrals(spec: str, q: float) -> None:
     """g = E[phi'^2] - E[phi' phi'] and r = its mean, for which delta' = delta sigma_w^2 (E[phi'^2] - r)."""
     act, found, q = get(spec), tab(spec, q), variance(spec, q)
@@ -52,6 +53,7 @@ def test_the_table_holds_the_integrals(spec: str, q: float) -> None:
 @settings(max_examples=40)
 @given(log_s=st.floats(-12.0, -0.152))
 @example(log_s=-0.152)
+@pytest.mark.thorough(first=1)
 def test_between_the_nodes(spec: str, q: float, log_s: float) -> None:
     """Up to delta = 1, g increases and its mean r lies below it, in a fixed proportion for small delta."""
     found, s = tab(spec, q), 10**log_s
@@ -96,6 +98,7 @@ def one_by_one(spec: str, q: float, sigma_w: float, delta: float, depth: int) ->
 
 @pytest.mark.parametrize("spec", ["erf", "sin", "elu"])
 @pytest.mark.parametrize("start", [1.9, 1e-6])
+@pytest.mark.thorough(first=2)
 def test_the_scan_is_the_recursion(spec: str, start: float) -> None:
     point = eoc_points(get(spec), 0.2)[0]
     assert point.q is not None
