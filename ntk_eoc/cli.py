@@ -61,6 +61,10 @@ def build_parser() -> Parser:
     law.add_argument("--sigma-b", type=real, required=True, help="bias standard deviation")
     law.add_argument("--sigma-w", type=real, help="which EOC point, or any sigma_w of a residual network")
     law.add_argument("--architecture", default="ffnn", help="ffnn (default) or residual")
+    best = command("recommend", commands.run_recommend, "the initialisation for a depth, and recipes to paste")
+    best.add_argument("--depth", type=real, required=True, help="number of layers")
+    best.add_argument("--architecture", default="ffnn", help="ffnn (default) or residual")
+    best.add_argument("--width", type=whole, metavar="N", help="units of a layer, for the recipe and its warnings")
     add_gram(command("gram", commands.run_gram, "the Gram matrix of a file of inputs, into a folder on disk"))
     verify = command("verify", commands.run_verify, "run the evidence for every claim of the paper", activation=False)
     verify.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these claims")
@@ -144,6 +148,22 @@ def verify_table(answer: Answer) -> str:
     return table(rows)
 
 
+def recommend_table(answer: Answer) -> str:
+    """The recommended initialisation above the usual ones, what to mind, and the recipes."""
+    here = {"name": "recommended", "phase": None if answer["architecture"] == "residual" else "eoc", "singular": False}
+    rows = []
+    for row in ({**answer, **here}, *answer["usual"]):
+        shown = {key: row[key] for key in ("name", "sigma_w", "sigma_b", "phase")}
+        for title, key in (("correlation", "expected_correlation"), ("log10 K(x, x)", "ntk_log10")):
+            shown[title] = None if row[key] is None else float(f"{row[key]:.4g}")
+        condition = row["ntk_condition"]
+        shown["condition"] = "singular" if row["singular"] else None if condition is None else f"{condition:.4g}"
+        rows.append({key: float(f"{value:.7g}") if isinstance(value, float) else value for key, value in shown.items()})
+    scalars = ("activation", "architecture", "depth", "sigma_w", "sigma_b", "q", "stable", "input_mean_square")
+    parts = [render({key: answer[key] for key in scalars}), table(rows), answer["criterion"], *answer["warnings"]]
+    return "\n\n".join([*parts, *(f"{name}:\n\n{text}" for name, text in answer["recipe"].items())]).rstrip()
+
+
 def reproduce_table(answer: Answer) -> str:
     """What was reproduced, row by row, and the commands for what was not run."""
     rows = []
@@ -208,7 +228,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = lambda text, *_: print(f"ntk-eoc {args.command}: {text}", file=sys.stderr)
     try:
         answer = args.run(args)
-        readable = {"verify": verify_table, "reproduce": reproduce_table}.get(args.command, render)
+        tables = {"verify": verify_table, "reproduce": reproduce_table, "recommend": recommend_table}
+        readable = tables.get(args.command, render)
         text = json.dumps(answer, indent=2, allow_nan=False) if args.json else readable(answer)
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         print(f"ntk-eoc {args.command}: {error}", file=sys.stderr)

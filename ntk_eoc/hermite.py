@@ -67,8 +67,14 @@ def _rule() -> tuple[ndarray, ndarray]:
     return z, np.stack(columns, axis=1)
 
 
-def _moments(act: Activation, q: Array) -> Array:
-    """a_k(q), E[phi^2] and q E[phi'^2] for variances q (N,): (T + 2, N)."""
+def moments(act: Activation, q: Array) -> Array:
+    """a_k(q), E[phi^2] and q E[phi'^2] for variances q (N,): (T + 2, N).
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> found = moments(NAMED["relu"], jnp.array([2.0]))[:, 0]
+    >>> found[:2].round(6).tolist(), found[-2:].round(6).tolist()
+    ([0.56419, 0.707107], [1.0, 1.0])
+    """
     z, table = _rule()
     u = jnp.sqrt(q)[:, None] * z
     phi, slope = act.phi(u), derivative(act)(u)
@@ -83,7 +89,7 @@ def _interpolated(act: Activation, q: Array) -> Array:
     points = np.asarray(np.polynomial.chebyshev.chebpts1(VARIANCES), dtype=float)
     to_series = np.polynomial.chebyshev.chebvander(points, VARIANCES - 1) * (2.0 / VARIANCES)
     to_series[:, 0] *= 0.5
-    values = _moments(act, jnp.exp(middle + half * points)) @ to_series
+    values = moments(act, jnp.exp(middle + half * points)) @ to_series
     angle = jnp.arccos(jnp.clip((jnp.log(q) - middle) / half, -1.0, 1.0))
     return values @ jnp.cos(jnp.arange(VARIANCES)[:, None] * angle)
 
@@ -96,7 +102,7 @@ def layers(
     order = jnp.arange(TERMS)[:, None]
 
     def one(q: Array, _: None) -> tuple[Array, Layers]:
-        found = (_interpolated if near else _moments)(act, q)
+        found = (_interpolated if near else moments)(act, q)
         moment, chi = found[-2], found[-1]
         after = sigma_b**2 + sigma_w**2 * moment + (q if skip else 0.0)
         root = jnp.sqrt(jnp.where(after > 0, after, 1.0))

@@ -37,6 +37,7 @@ from ntk_eoc import (  # noqa: E402  # noqa: E402
     angles,
     asymptotics,
     cli,
+    conditioning,
     depth,
     dynamics,
     empirical,
@@ -47,6 +48,8 @@ from ntk_eoc import (  # noqa: E402  # noqa: E402
     networks,
     profile,
     rays,
+    recipes,
+    recommend,
     records,
 )
 
@@ -132,6 +135,11 @@ INPUTS = array((1, 2), (3, 2), (0, 2), (3, 0), (3,), signed=True)
 ARCHITECTURE = one_of("ffnn", "ffnn", "residual", "residual", "resnet", None)
 DEPTHS: Draw = lambda r: r.choice([1, 2, 3, 7, 2.0, 0, -1, 1.5, "3", None, float("nan")])  # noqa: E731
 POINT = array((), low=1e-2, high=1e2)
+
+
+def reals_of_eight(r: random.Random) -> Any:
+    row = np.exp(np.random.default_rng(r.getrandbits(32)).uniform(-60.0, 0.7, 5))
+    return np.concatenate([[0.0], row[1:], row[3:0:-1]])
 
 
 def spectrum(r: random.Random) -> Any:
@@ -273,6 +281,19 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
     "asymptotics.coefficient": (asymptotics.coefficient, named(act=act, q=number(), sigma_w=number())),
     "asymptotics.kink_terms": (asymptotics.kink_terms, named(act=act, q=number(), sigma_w=number())),
     "asymptotics.curvature_terms": (asymptotics.curvature_terms, named(act=act, q=number(), sigma_w=number())),
+    "conditioning.condition": (conditioning.condition, named(gap=reals_of_eight)),
+    "conditioning.by_series": (
+        conditioning.by_series,
+        named(act=act, depth=DEPTHS, q0=number(), skip=one_of(False, True), held=one_of(False, True), **SIGMAS),
+    ),
+    "recommend.recommend": (
+        recommend.recommend,
+        named(act=act, depth=DEPTHS, architecture=ARCHITECTURE, width=one_of(None, 16, 256)),
+    ),
+    "recipes.recipes": (
+        recipes.recipes,
+        named(activation=one_of(*NAMES), depth=DEPTHS, architecture=ARCHITECTURE, **SIGMAS),
+    ),
     "dynamics.decompose": (
         dynamics.decompose,
         named(gram=kernel_matrix, rounding=lambda r: r.choice([None, number()(r)])),
@@ -385,6 +406,7 @@ def line(r: random.Random, folder: Path) -> list[str]:
         "phase": ["--sigma-b", "--sigma-w"],
         "kernel": ["--sigma-b", "--sigma-w", "--depth", "--cosine", "--q0"],
         "law": ["--sigma-b", "--sigma-w"],
+        "recommend": ["--depth", "--width"],
     }
     command = r.choice([*options] * 6 + ["verify", "activations", "reproduce", "fly", "", "--version", "--help"])
     words = [command]
@@ -403,7 +425,7 @@ def line(r: random.Random, folder: Path) -> list[str]:
             if option == "--cosine" and r.random() < 0.9:
                 given = f"{r.uniform(-1, 1):.6g}"
             words += [option, given]
-        if command in ("kernel", "law") and r.random() < 0.3:
+        if command in ("kernel", "law", "recommend") and r.random() < 0.3:
             words += ["--architecture", r.choice(["ffnn", "residual", "resnet", ""])]
         if r.random() < 0.1:
             words += ["--kinks", r.choice(["", "0", "1,2", "a", "nan", ",", "1e999"])]
