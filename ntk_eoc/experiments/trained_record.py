@@ -109,6 +109,9 @@ def listing(found: Mapping[str, Record], epochs: int) -> str:
     >>> row = Row("relu", 0.0, 1.4, np.array([[0.1, 0.5], [0.1, 0.7]], np.float32))
     >>> print(listing({"small": Record("digits", 8, 4, 1.0, {"relu": row})}, 1).splitlines()[2])
     | relu | 60.00 ± 14.14 (2) |
+    >>> lost = row._replace(accuracy=row.accuracy * np.nan)
+    >>> print(listing({"small": Record("digits", 8, 4, 1.0, {"relu": lost})}, 1).splitlines()[2])
+    | relu | diverged (2) |
     """
     names = table1.names([name for record in found.values() for name in record.rows])
     lines = [" | ".join(["| activation", *found]) + " |", "|---" * (1 + len(found)) + "|"]
@@ -120,4 +123,6 @@ def listing(found: Mapping[str, Record], epochs: int) -> str:
 
 
 def _number(found: Sequence[float]) -> str:
+    if math.isnan(found[0]):
+        return "diverged"
     return f"{found[0]:.2f} ± {found[1]:.2f}" if math.isfinite(found[1]) else f"{found[0]:.2f}"
