@@ -13,6 +13,7 @@ odd activations get biases there, and again the least that do: without, they mak
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -115,7 +116,7 @@ def _where(skip: bool) -> str:
 
 def _on_the_edge(act: Activation, depth: int, width: int | None) -> tuple[Start, list[str]]:
     grid = SIGMA_B if applies(act) else TABLED
-    starts = [_start(b, point) for b in grid for point in eoc_points(act, b) if point.q is None or point.q > 0]
+    starts = _along(act, grid)
     if not starts:
         raise ValueError(
             f"activation: expected one with an Edge of Chaos at some sigma_b from 0 to {grid[-1]:g}, got {act.name}, "
@@ -132,14 +133,19 @@ def _on_the_edge(act: Activation, depth: int, width: int | None) -> tuple[Start,
     return chosen, []
 
 
+@lru_cache(maxsize=64)
+def _along(act: Activation, grid: tuple[float, ...]) -> list[Start]:
+    """The points of the edge with a positive variance, by increasing sigma_b."""
+    return [_start(b, point) for b in grid for point in eoc_points(act, b) if point.q is None or point.q > 0]
+
+
 def _start(sigma_b: float, point: EocPoint) -> Start:
     q0 = 1.0 if point.q is None else (point.q - sigma_b**2) / point.sigma_w**2
     return Start(sigma_b, point.sigma_w, point.q, point.stable, q0)
 
 
 def _leaving(act: Activation, start: Start, width: int | None) -> str:
-    points = [p for p in eoc_points(act, start.sigma_b) if p.sigma_w == start.sigma_w]
-    slope = points[0].variance_slope
+    slope = next(p.variance_slope for p in eoc_points(act, start.sigma_b) if p.sigma_w == start.sigma_w)
     layers = 0.5 * math.log(width or 256) / math.log(slope) if slope > 1 else math.inf
     return (
         f"{act.name} has no stable point of the Edge of Chaos up to sigma_b = {SIGMA_B[-1]:g}: a variance off its "
@@ -204,7 +210,7 @@ def _edge_kernel(act: Activation, start: Start, depth: int, exact: bool = False)
 
 
 def judge(act: Activation, start: Start, depth: int, skip: bool) -> Verdict:
-    """Phase, correlation, contrast and condition of any ``start`` at a depth, for inputs with its q0.
+    """The verdict on any ``start`` at a depth, for inputs with its q0.
 
     >>> from ntk_eoc.activations import NAMED
     >>> found = judge(NAMED["tanh"], Start(0.0, 2**0.5, None, False, 1.0), 100, False)
@@ -220,7 +226,7 @@ def judge(act: Activation, start: Start, depth: int, skip: bool) -> Verdict:
         found = _followed(act, start, depth, skip)
     else:
         found = _or_none(lambda: by_table(act, depth, **sigmas, q0=None, skip=skip))
-    named = None if skip else "eoc" if start.q is not None else _or_none(lambda: phase(act, **sigmas).phase)
+    named = None if skip else "eoc" if start.q is not None else _phase(act, start.sigma_b, start.sigma_w)
     if found is None:
         return Verdict(named, None, None, None, None)
     numbers = (
@@ -230,6 +236,11 @@ def judge(act: Activation, start: Start, depth: int, skip: bool) -> Verdict:
         found.log_size / math.log(10.0),
     )
     return Verdict(named, *(None if math.isnan(number) else number for number in numbers))
+
+
+@lru_cache(maxsize=64)
+def _phase(act: Activation, sigma_b: float, sigma_w: float) -> str | None:
+    return _or_none(lambda: phase(act, sigma_b=sigma_b, sigma_w=sigma_w).phase)
 
 
 def _or_none(compute: Callable[[], Any]) -> Any:

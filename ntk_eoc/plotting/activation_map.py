@@ -20,7 +20,8 @@ def edges(ax: Axes, grid: Sequence[float], found: Mapping[str, tuple[ndarray, nd
         ax.plot(sigma_b[there], sigma_w[there], **line(name))
         marked = stable if stable.any() else there & (there.sum() == 1)
         ax.plot(sigma_b[marked], sigma_w[marked], **points(name), markersize=3.5)
-    ax.set(xlabel=r"$\sigma_b$", ylabel=r"$\sigma_w$", yscale="log")
+    low, high = (edge(np.concatenate([row[0] for row in found.values()])) for edge in (np.nanmin, np.nanmax))
+    ax.set(xlabel=r"$\sigma_b$", ylabel=r"$\sigma_w$", yscale="log" if high > 3 * low else "linear")
 
 
 def richness(ax: Axes, config: Any, found: Any, trained: Mapping[str, float], limits: Sequence[float]) -> None:
@@ -36,9 +37,10 @@ def richness(ax: Axes, config: Any, found: Any, trained: Mapping[str, float], li
     beside = ax.secondary_yaxis("right")
     beside.set_yticks(range(len(usable)), [f"{trained[n]:.0%}" if n in trained else "not run" for n in names])
     beside.set_ylabel("test accuracy")
-    ax.set(xlabel="condition number of the NTK", xscale="log")
+    ax.set(xlabel="condition number of the NTK", xscale="log", xlim=(None, 24))
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter("{x:g}")
+    ax.set_xticks([4, 5, 7, 10, 15], minor=False)
+    ax.set_xticks([], minor=True)
     ax.invert_yaxis()
     ax.legend(loc="lower right")
 

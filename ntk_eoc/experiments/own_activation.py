@@ -1,0 +1,56 @@
+"""The chapter *Bring your own activation*: a choice of initialisation, its recipe, and networks that start there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy import ndarray
+
+from ntk_eoc import data
+from ntk_eoc.activations import Activation, get
+from ntk_eoc.asymptotics import Law, law
+from ntk_eoc.networks import Network
+from ntk_eoc.recipes import recipes
+from ntk_eoc.recommend import Start, recommend
+from ntk_eoc.training import Config, Model, Seeds, Sgd, train
+
+
+@dataclass(frozen=True)
+class OwnConfig:
+    """A network of a function in a file, trained on the digits from the recommended point and from the usual ones."""
+
+    activation: str = "my_activation.py:mish"
+    width: int = 64
+    depth: int = 30
+    epochs: int = 10
+    rate: float = 1e-2
+    seeds: int = 2
+    seed: int = 0
+
+
+def law_at(act: Activation, start: Start) -> Law:
+    """The law of the NTK at a start on the Edge of Chaos."""
+    return law(act, sigma_b=start.sigma_b, sigma_w=start.sigma_w)
+
+
+def recipe(act: Activation, start: Start, config: OwnConfig) -> str:
+    """The recipe of a start for PyTorch."""
+    sigmas: dict[str, Any] = {"sigma_b": start.sigma_b, "sigma_w": start.sigma_w}
+    return recipes(act.name, depth=config.depth, width=config.width, q0=start.q0, **sigmas)["pytorch"]
+
+
+def starts(config: OwnConfig) -> dict[str, tuple[float, float]]:
+    """(sigma_b, sigma_w) of the three initialisations; Glorot's is LeCun's between layers of one width."""
+    best = recommend(get(config.activation), config.depth).start
+    return {"recommended": (best.sigma_b, best.sigma_w), "He": (0.0, 2**0.5), "Glorot": (0.0, 1.0)}
+
+
+def train_starts(config: OwnConfig) -> dict[str, ndarray]:
+    """Test accuracy (S, E + 1) on the digits from each of ``starts``."""
+    split, found = data.load("digits"), {}
+    for name, (sigma_b, sigma_w) in starts(config).items():
+        net = Network(config.width, config.depth, sigma_b, sigma_w)
+        job = Config(
+            Model(config.activation, net), Sgd(config.rate, config.epochs), seeds=Seeds(config.seeds, config.seed)
+        )
+        found[name] = train(job, split).curves.test_accuracy
+    return found
