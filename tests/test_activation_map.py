@@ -40,7 +40,7 @@ def test_table_and_figure_say_what_was_not_run(small: maps.ActivationMap) -> Non
     fig, axes = plt.subplots(1, 2)
     draw.edges(axes[0], SMALL.sigma_b, maps.edges(SMALL, small))
     assert len(axes[0].lines) == 6  # softplus has none
-    draw.richness(axes[1], SMALL, small, trained, (11 / 3, 5))
+    draw.richness(axes[1], SMALL, small, trained, (11 / 3, 5.0))
     assert [text.get_text() for text in axes[1].get_yticklabels()] == ["ReLU", "erf"]
 
 
