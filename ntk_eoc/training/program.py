@@ -41,7 +41,9 @@ def start(config: Config, seeds: range, d: int, o: int) -> Weights:
     >>> start(config, range(2), 64, 10).hidden.weight.shape
     (3, 2, 8, 8)
     """
-    net, draws, phi = config.model.layers, [], get(config.model.activation).phi
+    net, draws = config.model.layers, []
+    with jax.ensure_compile_time_eval():  # the checks of the reader's own function need values where this is traced
+        phi = get(config.model.activation).phi
     for seed in seeds:
         p = init(jax.random.key(seed), net, d, o, parameterisation="standard", dtype=jnp.float32)
         assert p.last is not None  # a Model has a hidden layer
