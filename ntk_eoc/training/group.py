@@ -61,18 +61,17 @@ def train_group(job: Job, seeds: range, report: Report) -> tuple[Point, int]:
         at = from_arrays(checkpoint.load(file, job.about)[0], bool(config.sgd.momentum))
     else:
         at = _begin(job, seeds)
-    order = _order(job, seeds, 1)
-    programs = _programs(job, seeds, at.state)
-    report.bar.update(len(seeds) * (min(at.epoch, config.sgd.epochs) * len(order) + at.step))
+    programs, steps = _programs(job, seeds, at.state), batches.steps(config.sgd, len(job.train.y))
+    report.bar.update(len(seeds) * (min(at.epoch, config.sgd.epochs) * steps + at.step))
     if not at.past.test_loss.shape[1]:
         at = _record(tested(at, *_judged(at, job, programs), step=0), job, seeds, report)
     while at.epoch < config.sgd.epochs and at.alive.any():
         at = _epoch(at, job, seeds, programs, report)
         began = time.monotonic()
         found = _judged(at, job, programs)
-        rows = batches.rows_seen(config.sgd, len(job.train.y), len(order))
+        rows = batches.rows_seen(config.sgd, len(job.train.y), steps)
         at = trained(at._replace(spent=at.spent + time.monotonic() - began), rows)
-        at = _record(tested(at, *found, step=len(order)), job, seeds, report)
+        at = _record(tested(at, *found, step=steps), job, seeds, report)
     return at, _peak(programs)
 
 
@@ -87,10 +86,9 @@ def _begin(job: Job, seeds: range) -> Point:
 
 def _programs(job: Job, seeds: range, state: State) -> Programs:
     """For a state, or for its shapes."""
-    config = job.config
-    what = kind(config.model.activation, config.model.net.architecture == "residual")
-    rates = program.rates(config, job.train.x.shape[1], job.classes)
-    order = _order(job, seeds, 1)
+    model, order = job.config.model, _order(job, seeds, 1)
+    what = kind(model.activation, model.net.architecture == "residual")
+    rates = program.rates(job.config, job.train.x.shape[1], job.classes)
     return Programs(
         program.advance(what, state, rates, job.train, order), program.judge(what, state.weights, job.test), rates
     )
