@@ -8,6 +8,7 @@ residual connection the layers between the first and the last are added to what 
 import math
 from string import Template
 
+from ntk_eoc.activations import get
 from ntk_eoc.errors import Scalar, check_depth, check_sigma
 
 # Each activation as an expression of x in each framework; GELU in its exact form.
@@ -136,13 +137,14 @@ def recipes(
     """The recipe of each framework for standard deviations sigma_w/sqrt(fan_in) and sigma_b.
 
     ``q0`` is the |x|^2/d that inputs should be scaled to, None if any will do. An activation of the reader's own
-    becomes a function to be filled in.
+    becomes a function to be filled in. PReLU stands with the slope that it starts from; how it is learned is left out.
 
     >>> print(recipes("tanh", depth=30, sigma_b=0.2, sigma_w=1.3)["pytorch"].splitlines()[7])
     SIGMA_W, SIGMA_B = 1.3, 0.2
     """
-    family, _, slope = activation.partition(":")
-    known = EXPRESSIONS.get(family if not activation.count(".py:") else "")
+    known = EXPRESSIONS.get(activation.partition(":")[0])
+    activation = activation if known is None else get(activation).name  # with its slope: each framework has its own
+    slope = activation.partition(":")[2]
     sigma_w, sigma_b = check_sigma("sigma_w", sigma_w), check_sigma("sigma_b", sigma_b)
     size = "inputs of any size" if q0 is None else f"inputs of mean square {_number(q0)}"
     words = {

@@ -8,7 +8,6 @@ difference, of the order of depth/width.
 """
 
 import argparse
-import importlib
 import json
 import os
 import time
@@ -66,10 +65,10 @@ def pytorch(text: str) -> Draw:
         torch.manual_seed(seed)
         net, seen = names["Network"](INPUTS, 1), []
         for layer in net.layers:
-            layer.register_forward_hook(lambda _, given, found: seen.append((given[0], found)))
+            layer.register_forward_hook(lambda _, given, found: seen.append(found))
         with torch.no_grad():
             net(torch.tensor(x, dtype=torch.float32))
-        return [found.numpy() for _, found in seen]
+        return [found.numpy() for found in seen]
 
     return draw
 
@@ -190,14 +189,6 @@ def main() -> None:
     about["versions"] |= {package: version(package) for package in ("torch", "flax", "keras")}
     text = json.dumps({**about, "rows": rows}, indent=2, allow_nan=False) + "\n"
     records.write_atomically(args.record, text.encode())
-
-
-def available(framework: str) -> bool:
-    try:
-        importlib.import_module(MODULES[framework])
-    except ImportError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -33,6 +33,13 @@ def test_every_activation_has_its_expression_and_the_text_is_python(name: str) -
         assert "$" not in text and "SIGMA_W, SIGMA_B = 1.3, 0.2" in text and "y + " in text
 
 
+def test_a_slope_is_that_of_this_package_where_none_is_named() -> None:
+    for name in ("leaky_relu", "prelu"):
+        for text in recipes(name, depth=9, **SIGMAS).values():
+            assert f"leaky_relu(x, {NAMED[name].slopes[1]})" in text
+    assert "leaky_relu(x, 0.5)" in recipes("leaky_relu:0.5", depth=9, **SIGMAS)["keras"]
+
+
 def test_flax_and_jax_mean_the_same_activation() -> None:
     """The expressions in JAX, on this package's own; the networks above check the other frameworks."""
     import jax
