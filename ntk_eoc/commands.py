@@ -98,52 +98,43 @@ def run_law(args: argparse.Namespace) -> Answer:
 
 def run_recommend(args: argparse.Namespace) -> Answer:
     from ntk_eoc import recommend
-    from ntk_eoc.errors import check_choice, check_depth, number
-    from ntk_eoc.kernels import ARCHITECTURES
+    from ntk_eoc.errors import check_depth
     from ntk_eoc.recipes import recipes
 
     act, depth = activation_of(args), check_depth(args.depth)
-    architecture = check_choice("architecture", args.architecture, ARCHITECTURES)
-    width = None if args.width is None else int(number("width", args.width))
-    if width is not None and width < 1:
-        raise ValueError(f"width: expected at least 1, got {width}")
-    found = recommend.recommend(act, depth, architecture, width)
-    start, skip = found.start, architecture == "residual"
-    sigmas = {"sigma_b": start.sigma_b, "sigma_w": start.sigma_w}
-    free = act.slopes is not None and start.sigma_b == 0
+    found = recommend.recommend(act, depth, args.architecture, args.width)
+    start, skip = found.start, args.architecture == "residual"
+    options = {"sigma_b": start.sigma_b, "sigma_w": start.sigma_w, "architecture": args.architecture}
+    q0 = None if act.slopes is not None and start.sigma_b == 0 else start.q0  # inputs of any size will do
     return {
         "activation": act.name,
-        "architecture": architecture,
+        "architecture": args.architecture,
         "depth": depth,
         "sigma_w": start.sigma_w,
         "sigma_b": start.sigma_b,
         "q": start.q,
         "stable": None if skip else start.stable,
-        "expected_correlation": found.verdict.correlation,
-        "ntk_condition": found.verdict.condition,
-        "ntk_contrast": found.verdict.contrast,
-        "ntk_log10": found.verdict.log10_size,
-        "input_mean_square": None if free else start.q0,
+        **_verdict(found.verdict),
+        "input_mean_square": q0,
         "criterion": recommend.RESIDUAL if skip else recommend.DENSE,
         "usual": [_usual(name, *one) for name, one in found.usual.items()],
         "warnings": found.warnings,
-        "recipe": recipes(
-            act.name, depth=depth, **sigmas, architecture=architecture, width=width, q0=None if free else start.q0
-        ),
+        "recipe": recipes(act.name, depth=depth, width=args.width, q0=q0, **options),
     }
 
 
 def _usual(name: str, start: Any, verdict: Any) -> Answer:
-    """A usual initialisation as a row; a singular kernel has no condition number."""
-    condition = verdict.condition
+    """A usual initialisation as a row."""
+    sigmas = {"sigma_w": start.sigma_w, "sigma_b": start.sigma_b}
+    singular = verdict.condition == float("inf")
+    return {"name": name, **sigmas, "phase": verdict.phase, "singular": singular, **_verdict(verdict)}
+
+
+def _verdict(verdict: Any) -> Answer:
+    """What both have; a singular kernel has no condition number."""
     return {
-        "name": name,
-        "sigma_w": start.sigma_w,
-        "sigma_b": start.sigma_b,
-        "phase": verdict.phase,
         "expected_correlation": verdict.correlation,
-        "ntk_condition": None if condition == float("inf") else condition,
-        "singular": condition == float("inf"),
+        "ntk_condition": None if verdict.condition == float("inf") else verdict.condition,
         "ntk_contrast": verdict.contrast,
         "ntk_log10": verdict.log10_size,
     }

@@ -25,7 +25,7 @@ from ntk_eoc.errors import check_choice, check_depth, require_x64
 from ntk_eoc.gaussian import second_moment
 from ntk_eoc.hermite import applies
 from ntk_eoc.kernels import ARCHITECTURES
-from ntk_eoc.meanfield import EocPoint, eoc_points, phase
+from ntk_eoc.meanfield import eoc_points, phase
 from ntk_eoc.profile import is_odd
 from ntk_eoc.regularity import check_continuous
 
@@ -81,7 +81,7 @@ def recommend(act: Activation, depth: int, architecture: str = "ffnn", width: in
     """The initialisation for ``depth`` dense layers, beside the usual ones; standard deviations.
 
     ``width`` only serves warnings. Raises ``ValueError``, with what to do instead, for an activation without any
-    usable Edge of Chaos up to sigma_b = 1, for a linear one, and for a depth outside 2..20,000.
+    usable Edge of Chaos up to sigma_b = 1, for a linear one, for a depth outside 2..20,000 and a width below 1.
 
     >>> from ntk_eoc.activations import NAMED
     >>> found = recommend(NAMED["tanh"], 100)
@@ -92,13 +92,16 @@ def recommend(act: Activation, depth: int, architecture: str = "ffnn", width: in
     skip = check_choice("architecture", architecture, ARCHITECTURES) == "residual"
     if not 2 <= check_depth(depth) <= LONGEST:
         raise ValueError(f"depth: expected from 2 to {LONGEST} layers, since one alone is linear, got {depth}")
+    if width is not None and width < 1:
+        raise ValueError(f"width: expected at least 1, got {width}")
     check_continuous(act)
     start, notes = _branches(act, depth) if skip else _on_the_edge(act, depth, width)
     found = judge(act, start, depth, skip)
     if found.condition is None or math.isinf(found.condition):
+        where = "the branches are not too strong" if skip else "its variance has a fixed point on the Edge of Chaos"
         raise ValueError(
             f"activation: expected one whose deep kernel is no linear or constant one, got {act.name}: the NTK of "
-            f"{depth} layers is singular on the reference inputs wherever {_where(skip)}"
+            f"{depth} layers is singular on the reference inputs wherever {where}"
         )
     usual = {name: Start(0.0, sigma_w, None, False, 1.0) for name, sigma_w in USUAL.items()}
     judged = {start.sigma_w: judge(act, start, depth, skip) for start in usual.values()}
@@ -110,13 +113,9 @@ def recommend(act: Activation, depth: int, architecture: str = "ffnn", width: in
     return Recommendation(start, found, {name: (one, judged[one.sigma_w]) for name, one in usual.items()}, notes)
 
 
-def _where(skip: bool) -> str:
-    return "the branches are not too strong" if skip else "its variance has a fixed point on the Edge of Chaos"
-
-
 def _on_the_edge(act: Activation, depth: int, width: int | None) -> tuple[Start, list[str]]:
     grid = SIGMA_B if applies(act) else TABLED
-    starts = _along(act, grid)
+    starts = along(act, grid)
     if not starts:
         raise ValueError(
             f"activation: expected one with an Edge of Chaos at some sigma_b from 0 to {grid[-1]:g}, got {act.name}, "
@@ -134,14 +133,15 @@ def _on_the_edge(act: Activation, depth: int, width: int | None) -> tuple[Start,
 
 
 @lru_cache(maxsize=64)
-def _along(act: Activation, grid: tuple[float, ...]) -> list[Start]:
-    """The points of the edge with a positive variance, by increasing sigma_b."""
-    return [_start(b, point) for b in grid for point in eoc_points(act, b) if point.q is None or point.q > 0]
+def along(act: Activation, grid: tuple[float, ...]) -> list[Start]:
+    """The points of the Edge of Chaos with a positive variance at each sigma_b of ``grid``.
 
-
-def _start(sigma_b: float, point: EocPoint) -> Start:
-    q0 = 1.0 if point.q is None else (point.q - sigma_b**2) / point.sigma_w**2
-    return Start(sigma_b, point.sigma_w, point.q, point.stable, q0)
+    >>> from ntk_eoc.activations import NAMED
+    >>> [round(start.sigma_w, 4) for start in along(NAMED["relu"], (0.0, 0.2))]  # no point with a bias
+    [1.4142]
+    """
+    points = [(b, p) for b in grid for p in eoc_points(act, b) if p.q is None or p.q > 0]
+    return [Start(b, p.sigma_w, p.q, p.stable, 1.0 if p.q is None else (p.q - b**2) / p.sigma_w**2) for b, p in points]
 
 
 def _leaving(act: Activation, start: Start, width: int | None) -> str:

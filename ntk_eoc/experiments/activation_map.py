@@ -16,8 +16,7 @@ from ntk_eoc import records
 from ntk_eoc.activations import NAMED, Activation
 from ntk_eoc.asymptotics import coefficient
 from ntk_eoc.experiments.trained_record import Record
-from ntk_eoc.meanfield import eoc_points
-from ntk_eoc.recommend import SIGMA_B, recommend
+from ntk_eoc.recommend import SIGMA_B, along, recommend
 from ntk_eoc.regularity import NAMES, first_kink
 
 
@@ -49,11 +48,10 @@ def edge(act: Activation, grid: Sequence[float]) -> tuple[ndarray, ndarray]:
     [1.4142, nan]
     """
     sigma_w, stable = np.full(len(grid), np.nan), np.zeros(len(grid), bool)
-    for at, sigma_b in enumerate(grid):
-        points = [point for point in eoc_points(act, sigma_b) if point.q is None or point.q > 0]
-        if points:
-            best = next((point for point in points if point.stable), points[0])
-            sigma_w[at], stable[at] = best.sigma_w, best.stable
+    for start in along(act, tuple(grid)):
+        at = grid.index(start.sigma_b)
+        if np.isnan(sigma_w[at]) or (start.stable and not stable[at]):
+            sigma_w[at], stable[at] = start.sigma_w, start.stable
     return sigma_w, stable
 
 

@@ -48,8 +48,9 @@ def measured(path: str | Path) -> tuple[int, float]:
 
 def starts(config: OwnConfig) -> dict[str, tuple[float, float]]:
     """(sigma_b, sigma_w) of the three initialisations; Glorot's is LeCun's between layers of one width."""
-    best = recommend(get(config.activation), config.depth).start
-    return {"recommended": (best.sigma_b, best.sigma_w), "He": (0.0, 2**0.5), "Glorot": (0.0, 1.0)}
+    found = recommend(get(config.activation), config.depth)
+    three = {"recommended": found.start, **{name: found.usual[name][0] for name in ("He", "Glorot")}}
+    return {name: (start.sigma_b, start.sigma_w) for name, start in three.items()}
 
 
 def train_starts(config: OwnConfig) -> dict[str, ndarray]:
