@@ -111,8 +111,8 @@ def accuracies(found: Sequence[Record], epochs: int) -> dict[str, float]:
 
 
 def table(config: ActivationsConfig, found: ActivationMap, trained: Mapping[str, float]) -> str:
-    """The map as Markdown, one row for each activation."""
-    depths = [f"condition at {depth}" for depth in config.depths]
+    """The map as Markdown, one row for each activation; kappa is the condition number of the NTK."""
+    depths = [rf"$\kappa$ at {depth}" for depth in config.depths]  # short: the table is to fit its page
     heads = ["activation", "regularity", "edge", "limit", *depths, "accuracy"]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for at, name in enumerate(config.activations):
