@@ -47,11 +47,10 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def _item(claim: dict[str, Any]) -> str:
-    lines = [
-        f"- {claim['item']} (`{claim['id']}`)",
-        f"  - *In the paper:* {plain(claim['printed'])}",
-        f"  - *Here:* {plain(claim['statement'])}",
-    ]
+    lines = [f"- {claim['item']} (`{claim['id']}`)"]
+    if claim["printed"]:  # not one of this companion's own
+        lines.append(f"  - *In the paper:* {plain(claim['printed'])}")
+    lines.append(f"  - *Here:* {plain(claim['statement'])}")
     if claim["measured"] is not None:
         numbers = f"{claim['measured']:.6g}, expected {claim['expected']:.6g} ± {claim['tolerance']:.2g}"
         link = f" See [the chapter]({claim['chapter']}.ipynb)." if claim["chapter"] else ""
