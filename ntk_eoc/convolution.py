@@ -11,7 +11,6 @@ Averaging goes through ``kernels.mix``, so 1 - correlation keeps its digits.
 """
 
 from functools import partial
-from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -37,11 +36,11 @@ class ConvKernels(NamedTuple):
 
 class Layout(NamedTuple):
     """How pairs of positions are stored: the axes of space of the first and of the second image, which coincide with
-    ``flatten``, and the ``taps`` of the filter as shifts along them."""
+    ``flatten``, and the ``taps`` of the filter as shifts along each of them."""
 
     first: tuple[int, ...]
     second: tuple[int, ...]
-    taps: tuple[tuple[int, ...], ...]
+    taps: range
 
 
 class Pixels(NamedTuple):
@@ -118,30 +117,39 @@ def check_images(name: str, x: object, filter_size: int) -> Array:
 
 
 def _layout(dims: int, filter_size: int, readout: str) -> Layout:
-    reach = filter_size // 2
-    taps = tuple(product(range(-reach, reach + 1), repeat=dims))
+    taps = range(-(filter_size // 2), filter_size // 2 + 1)
     if readout == "flatten":
         axes = tuple(range(2, 2 + dims))
         return Layout(axes, axes, taps)
     return Layout(tuple(range(1, 1 + dims)), tuple(range(2 + dims, 2 + 2 * dims)), taps)
 
 
-def _shift(layout: Layout, a: Array, tap: tuple[int, ...]) -> Array:
-    """``a`` at the positions moved by a tap, round the edges."""
-    a = jnp.roll(a, tap, layout.first)
-    return a if layout.first == layout.second else jnp.roll(a, tap, layout.second)
+def _shifts(layout: Layout, a: Array, axis: int) -> list[Array]:
+    """``a`` at the positions that the taps reach along one axis of space, round the edges."""
+    first, second = layout.first[axis], layout.second[axis]
+    along = (first,) if first == second else (first, second)
+    return [jnp.roll(a, (tap,) * len(along), along) for tap in layout.taps]
 
 
 def _average(layout: Layout, a: Array) -> Array:
-    return sum(_shift(layout, a, tap) for tap in layout.taps) / len(layout.taps)  # type: ignore[return-value]
+    """The mean over the taps, one axis of space after the other."""
+    for axis in range(len(layout.first)):
+        a = sum(_shifts(layout, a, axis)) / len(layout.taps)  # type: ignore[assignment]
+    return a
 
 
 def _filtered(layout: Layout, part: tuple[Array, Array, Array], sigma_b: Scalar) -> tuple[Array, Array, Array]:
-    """(q1, q2, delta) after the filter, from (variance, variance, 1 - cosine) of what a tap adds, and a bias."""
-    parts = [(a, b, gap) for tap in layout.taps for a, b, gap in [[_shift(layout, p, tap) for p in part]]]
-    share = 1.0 / len(parts)
+    """(q1, q2, delta) after the filter, from (variance, variance, 1 - cosine) of what a tap adds, and a bias.
+
+    A mean over a square is one over a row of means over columns; ``mix`` compares every two of its parts, so the work
+    grows with the taps along an axis and not with those of the square.
+    """
+    share = 1.0 / len(layout.taps)
+    for axis in range(len(layout.first)):
+        parts = zip(*(_shifts(layout, p, axis) for p in part), strict=True)
+        part = mix([(share * a, share * b, gap) for a, b, gap in parts])
     bias = jnp.full((1,) * part[2].ndim, sigma_b**2)
-    return mix([(bias, bias, 0.0 * bias), *((share * a, share * b, gap) for a, b, gap in parts)])
+    return mix([(bias, bias, 0.0 * bias), part])
 
 
 def _first(layout: Layout, x1: Array, x2: Array, sigma_b: Scalar, sigma_w: Scalar) -> Pixels:

@@ -2,11 +2,14 @@
 
     K^L(x, x') = sum_l q^l(x, x') prod_{k > l} qdot^k(x, x'),
 
-one term for the weights and biases of each layer. On the diagonal they grow by chi from layer to layer backwards:
-the last layers alone count in the ordered phase, the first in the chaotic one, and all alike on the Edge of Chaos.
+one term for the weights and biases of each layer; in a residual network q^l - q^{l-1}, what the branch adds, stands for
+q^l, and 1 + qdot^k for qdot^k. On the diagonal they grow by chi from layer to layer backwards: the last layers alone
+count in the ordered phase, the first in the chaotic one, and all alike on the Edge of Chaos and in residual networks.
 For two different inputs there, layer l keeps (l/L)^3 of its term if phi has a kink and (l/L)^2 if it has none: 1/4 and
 1/3 are the integrals of these powers.
 """
+
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,9 +23,17 @@ from ntk_eoc.kernels import kernels
 
 
 def contributions(
-    act: Activation, cosine: Scalar, depth: int, *, sigma_b: Scalar, sigma_w: Scalar, q0: Scalar = 1.0
+    act: Activation,
+    cosine: Scalar,
+    depth: int,
+    *,
+    sigma_b: Scalar,
+    sigma_w: Scalar,
+    q0: Scalar = 1.0,
+    architecture: str = "ffnn",
 ) -> Float64[ndarray, " L"]:
-    """The terms of layers 1..L of K^L(x, x') in a dense network, for two inputs with |x|^2/d = q0 and this cosine.
+    """The terms of layers 1..L of K^L(x, x'), ``architecture`` "ffnn" or "residual", for two inputs with
+    |x|^2/d = q0 and this cosine. Raises ``ValueError`` where the kernels leave the range of float64.
 
     >>> from ntk_eoc.activations import NAMED
     >>> contributions(NAMED["relu"], 1.0, 4, sigma_b=0.0, sigma_w=2**0.5).round(12).tolist()
@@ -31,8 +42,11 @@ def contributions(
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
     cosine, q0 = check_cosine(cosine), check_positive("q0", q0)
     x = jnp.sqrt(2.0 * q0) * jnp.array([[1.0, 0.0], [cosine, np.sqrt((1.0 - cosine) * (1.0 + cosine))]])
-    found = kernels(act, x, sigma_b=sigma_b, sigma_w=sigma_w, depth=depth, every_depth=True)
+    sigmas: dict[str, Any] = {"sigma_b": sigma_b, "sigma_w": sigma_w}
+    found = kernels(act, x, **sigmas, depth=depth, architecture=architecture, every_depth=True)
     q, delta = found.nngp[:-1, 0, 0], found.delta[:-1, 0, 1]
     slopes = np.asarray(sigma_w**2 * pair(act, q, q, delta).slope_product)  # of layers 2..L
-    through = np.append(np.cumprod(slopes[::-1])[::-1], 1.0)
-    return np.asarray(found.nngp[:, 0, 1]) * through
+    own = np.asarray(found.nngp[:, 0, 1])
+    if architecture == "residual":
+        slopes, own = 1.0 + slopes, np.diff(own, prepend=0.0)
+    return own * np.append(np.cumprod(slopes[::-1])[::-1], 1.0)

@@ -26,12 +26,27 @@ def test_a_scaled_branch_forgets_more_slowly_than_both_others() -> None:
     assert found.scaled[-1] == pytest.approx(exact.kappa[0] / exact.kappa_diagonal[0], rel=1e-3)
 
 
-def test_flattened_convolutions_go_to_the_dense_limit_and_pooled_ones_nearly_to_one() -> None:
-    found = beyond.convolutions(beyond.ImagesConfig(depths=(3, 60)))
-    assert set(found) == {"flatten", "pooling", "dense"}
-    for readout in ("flatten", "dense"):
-        assert 0 < found[readout][1] - 0.25 < 0.3 * (found[readout][0] - 0.25)
-    assert found["pooling"][1] == pytest.approx(beyond.pooled_limit(0.25), abs=5e-3)
+def test_the_shares_of_the_layers_tell_the_phases() -> None:
+    found = beyond.phases(beyond.PhasesConfig(depth=20))
+    for shares in found.values():
+        np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+    alone, first = {kind: shares[0] for kind, shares in found.items()}, 4
+    assert alone["ordered"][-1] > 10 * alone["ordered"][first]
+    assert alone["chaotic"][first] > 10 * alone["chaotic"][-1]
+    for kind in ("edge", "residual"):
+        assert alone[kind][-1] == pytest.approx(alone[kind][first], rel=0.05)
+        assert found[kind][1, -1] > 3 * found[kind][1, first]  # two inputs: the last layers
+
+
+def test_eigenvalues_of_digits_follow_the_constants_on_the_sphere() -> None:
+    config = beyond.SphereConfig(depths=(3, 150), images=60)
+    found = beyond.digit_spectra(config)
+    for values in found.values():
+        np.testing.assert_allclose(values.sum(axis=1), 1.0)
+    n = config.images
+    assert found["ordered"][1, 0] > 0.999
+    assert found["edge"][1, 0] == pytest.approx(1 / 3 + 2 / 3 / n, abs=0.02)
+    assert found["chaotic"][1, 0] == pytest.approx(1 / n, rel=1e-3)
 
 
 def test_spheres_tell_the_phases() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ntk_eoc.activations import NAMED
-from ntk_eoc.kernels import kernels
+from ntk_eoc.kernels import ARCHITECTURES, kernels
 from ntk_eoc.layerwise import contributions
 from ntk_eoc.meanfield import eoc_points, phase
 
@@ -17,9 +17,11 @@ from ntk_eoc.meanfield import eoc_points, phase
 def test_terms_add_up(name: str, sigma_b: float, sigma_w: float, depth: int) -> None:
     sigmas = {"sigma_b": sigma_b, "sigma_w": sigma_w}
     x = jnp.array([[1.0, 0.0], [0.4, np.sqrt(1 - 0.16)]]) * np.sqrt(2 * 0.7)
-    parts = contributions(NAMED[name], 0.4, depth, **sigmas, q0=0.7)
-    assert parts.shape == (depth,)
-    assert parts.sum() == pytest.approx(float(kernels(NAMED[name], x, **sigmas, depth=depth).ntk[0, 1]), rel=1e-12)
+    for kind in ARCHITECTURES:
+        parts = contributions(NAMED[name], 0.4, depth, **sigmas, q0=0.7, architecture=kind)
+        assert parts.shape == (depth,)
+        whole = kernels(NAMED[name], x, **sigmas, depth=depth, architecture=kind).ntk[0, 1]
+        assert parts.sum() == pytest.approx(float(whole), rel=1e-12)
 
 
 def test_random_networks_have_these_terms() -> None:

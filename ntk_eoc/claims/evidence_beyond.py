@@ -4,7 +4,8 @@ import numpy as np
 
 from ntk_eoc.activations import get
 from ntk_eoc.claims.rows import Row
-from ntk_eoc.experiments import beyond
+from ntk_eoc.data import digits
+from ntk_eoc.experiments import beyond, images
 from ntk_eoc.meanfield import phase
 from ntk_eoc.scaled import continued, scaled_depths, tau
 from ntk_eoc.spectrum import effective_rank, spectrum
@@ -39,12 +40,13 @@ def scaled() -> list[Row]:
 
 def conv() -> list[Row]:
     """Two digits, 3 x 3 filters, ReLU on the Edge of Chaos."""
-    config = beyond.ImagesConfig(depths=(400,))
-    found = {name: float(ratio[-1]) for name, ratio in beyond.convolutions(config).items()}
+    ratios = images.pair_over_depth("digits", digits().x[:2], [400])[:, 0]
+    found = dict(zip(images.KINDS, ratios.tolist(), strict=True))
+    limit = images.pooled_limit(0.25, images.positions("digits"))
     return [
         Row("flattened, 400 layers, over a dense network", found["flatten"] / found["dense"], 1.0, 0.01),
         Row("flattened, 400 layers", found["flatten"], 0.25, 0.012),
-        Row("pooled over 64 positions, 400 layers", found["pooling"], beyond.pooled_limit(0.25), 2e-3),
+        Row("pooled over 64 positions, 400 layers", found["pooling"], limit, 2e-3),
         Row("pooled over 64 positions, 400 layers, as dense", found["pooling"], 0.25, 0.012, "printed"),
     ]
 

@@ -1,4 +1,7 @@
-"""Beyond the paper's first version: terms by layer, scaled residual branches, convolutions, spectra on the sphere."""
+"""Beyond the paper's first version: terms by layer, scaled residual branches, spectra on the sphere and of digits.
+
+Convolutions are in ``experiments.images``.
+"""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,16 +11,16 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from ntk_eoc.activations import get
-from ntk_eoc.convolution import READOUTS, conv_kernels
+from ntk_eoc.angles import input_gaps
 from ntk_eoc.data import digits
 from ntk_eoc.depth import depth_kernels
 from ntk_eoc.layerwise import contributions
 from ntk_eoc.meanfield import eoc_points
+from ntk_eoc.profile import ntk_gap, profile
 from ntk_eoc.scaled import scaled_depths
 from ntk_eoc.spectrum import Spectrum, spectrum
 
 POWERS = {"relu": 3, "tanh": 2}  # of l/L in the term of layer l, on the Edge of Chaos
-SIDE = 8  # pixels of a digit
 
 
 def edge(name: str, sigma_b: float = 0.2) -> dict[str, Any]:
@@ -42,6 +45,33 @@ def terms(config: TermsConfig) -> dict[str, Float64[ndarray, " L"]]:
     """The terms of layers 1..L of K^L(x, x'), over the last one, for each of ``POWERS``."""
     found = {name: contributions(get(name), config.cosine, config.depth, **edge(name)) for name in POWERS}
     return {name: parts / parts[-1] for name, parts in found.items()}
+
+
+@dataclass(frozen=True)
+class PhasesConfig:
+    """Networks of tanh in the three phases, and a residual one of ReLU."""
+
+    depth: int = 50
+    cosine: float = 0.2
+    sigma_b: float = 0.2
+    off: tuple[float, float] = (1.0, 2.0)  # sigma_w of the ordered and of the chaotic network
+
+
+def phases(config: PhasesConfig) -> dict[str, Float64[ndarray, "2 L"]]:
+    """Shares of layers 1..L in K^L(x, x) and in K^L(x, x'), by kind of network."""
+    on = edge("tanh", config.sigma_b)
+    found = {
+        "ordered": ("tanh", {**on, "sigma_w": config.off[0]}, "ffnn"),
+        "edge": ("tanh", on, "ffnn"),
+        "chaotic": ("tanh", {**on, "sigma_w": config.off[1]}, "ffnn"),
+        "residual": ("relu", edge("relu"), "residual"),
+    }
+
+    def shares(cosine: float, name: str, sigmas: dict[str, Any], kind: str) -> Float64[ndarray, " L"]:
+        parts = contributions(get(name), cosine, config.depth, **sigmas, architecture=kind)
+        return parts / parts.sum()
+
+    return {kind: np.array([shares(c, *row) for c in (1.0, config.cosine)]) for kind, row in found.items()}
 
 
 @dataclass(frozen=True)
@@ -83,36 +113,6 @@ def approach(config: ApproachConfig) -> Approach:
 
 
 @dataclass(frozen=True)
-class ImagesConfig:
-    """Two images of digits in convolutional ReLU networks with 3 x 3 filters."""
-
-    images: tuple[int, int] = (0, 1)
-    depths: tuple[int, ...] = (2, 5, 10, 20, 50, 100, 200, 400)
-
-
-def pooled_limit(limit: float, positions: int = SIDE**2) -> float:
-    """The pooled kernel of two images over their own at depth, when that of a dense network tends to ``limit``.
-
-    >>> round(pooled_limit(0.25), 3)
-    0.955
-    """
-    return limit / (limit + (1.0 - limit) / positions)
-
-
-def convolutions(config: ImagesConfig) -> dict[str, Float64[ndarray, " D"]]:
-    """K^L(x, x')/sqrt(K^L(x, x) K^L(x', x')) over the depths: flattened, pooled, and of a dense network."""
-    x = digits().x[list(config.images)].reshape(2, 1, SIDE, SIDE)
-    act, found = get("relu"), {}
-    for readout in READOUTS:
-        grams = [conv_kernels(act, x, **edge("relu"), depth=depth, readout=readout).ntk for depth in config.depths]
-        found[readout] = np.array([float(k[0, 1]) / float(k[0, 0] * k[1, 1]) ** 0.5 for k in grams])
-    rows = x.reshape(2, -1)
-    cosine = float(rows[0] @ rows[1] / np.linalg.norm(rows, axis=1).prod())
-    dense = depth_kernels(act, cosine, config.depths, **edge("relu"))
-    return {**found, "dense": dense.ntk / dense.ntk_diagonal}
-
-
-@dataclass(frozen=True)
 class SphereConfig:
     """Kernels on a sphere, in the three phases."""
 
@@ -121,20 +121,29 @@ class SphereConfig:
     depths: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 200)
     activation: str = "tanh"
     off: tuple[float, float] = (1.0, 2.0)  # sigma_w of the ordered and of the chaotic network
+    images: int = 500  # digits beside them
+
+
+def in_phases(config: SphereConfig) -> dict[str, dict[str, Any]]:
+    """The sigmas of each phase as keywords."""
+    on = edge(config.activation)
+    return {"ordered": {**on, "sigma_w": config.off[0]}, "edge": on, "chaotic": {**on, "sigma_w": config.off[1]}}
 
 
 def spheres(config: SphereConfig) -> dict[str, Spectrum]:
     """The spectrum of K^L/K^L(x, x) over the depths, in each phase."""
-    act, on = get(config.activation), edge(config.activation)
-    sigma_w = {"ordered": config.off[0], "edge": on["sigma_w"], "chaotic": config.off[1]}
-    return {
-        phase: spectrum(
-            act,
-            config.depths,
-            sigma_b=on["sigma_b"],
-            sigma_w=value,
-            dimension=config.dimension,
-            highest=config.highest,
-        )
-        for phase, value in sigma_w.items()
-    }
+    act, size = get(config.activation), {"dimension": config.dimension, "highest": config.highest}
+    return {phase: spectrum(act, config.depths, **sigmas, **size) for phase, sigmas in in_phases(config).items()}
+
+
+def digit_spectra(config: SphereConfig) -> dict[str, Float64[ndarray, "D N"]]:
+    """Eigenvalues of the Gram matrix of K^L/K^L(x, x) on digits over its trace, the largest first, by phase.
+
+    The digits are the first of a permutation fixed by seed 0, centred by their mean.
+    """
+    x, act = digits(config.images).x, get(config.activation)
+    gaps, found = input_gaps(x - x.mean(axis=0)), {}
+    for phase, sigmas in in_phases(config).items():
+        grams = 1.0 - ntk_gap(profile(act, config.depths, **sigmas), gaps)
+        found[phase] = np.linalg.eigvalsh(grams)[:, ::-1] / config.images
+    return found

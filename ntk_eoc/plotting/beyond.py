@@ -23,6 +23,17 @@ def terms(ax: Axes, found: Mapping[str, ndarray], powers: Mapping[str, int]) -> 
     ax.legend()
 
 
+def phases(axes: Sequence[Axes] | ndarray, found: Mapping[str, ndarray]) -> None:
+    """Shares of the layers in K^L(x, x), left, and in K^L(x, x'), right, by kind of network."""
+    for (name, shares), color, dash in zip(found.items(), palette(len(found)), (*DASHES, ":"), strict=True):
+        for ax, parts in zip(axes, shares, strict=True):
+            ax.plot(np.arange(1, len(parts) + 1), parts, color=color, linestyle=dash, label=name)
+    for ax, title in zip(axes, ("one input", "two inputs"), strict=True):
+        ax.set(yscale="log", ylim=(1e-8, 2), xlabel="layer $l$", title=title)
+        ax.label_outer()
+    axes[0].set_ylabel("share of the kernel")
+
+
 def approach(axes: Sequence[Axes] | ndarray, found: Any) -> None:
     """Left: the ratios of the architectures over depth; right: (ratio - 1/4) times the clock of the scaled one."""
     colors = palette(3)
@@ -47,14 +58,22 @@ def convolutions(ax: Axes, depths: Sequence[int], found: Mapping[str, ndarray], 
     for limit in limits:
         ax.axhline(limit, color="black", linestyle=":", linewidth=1.2)
     ax.set(xscale="log", xlabel="depth $L$", ylabel="kernel of two images over their own", ylim=(0, 1.02))
-    ax.legend()
 
 
-def shares(axes: Sequence[Axes] | ndarray, depths: Sequence[int], found: Mapping[str, Any], degrees: int) -> None:
-    """Shares of the trace of the lowest degrees over depth, a panel for each phase."""
+def shares(
+    axes: Sequence[Axes] | ndarray,
+    depths: Sequence[int],
+    found: Mapping[str, Any],
+    degrees: int,
+    images: Mapping[str, ndarray],
+) -> None:
+    """Shares of the trace of the lowest degrees over depth, a panel for each phase, with those of the largest and of
+    the second eigenvalue of Gram matrices of ``images`` (D, N)."""
     for ax, phase in zip(axes, PHASES, strict=True):
         for degree, color in enumerate(ramp(degrees)):
             ax.plot(depths, np.maximum(found[phase].shares[:, degree], 1e-16), color=color, label=f"degree {degree}")
+        for at, (marker, name) in enumerate({"o": "digits, first", "^": "digits, second"}.items()):
+            ax.plot(depths, images[phase][:, at], marker, color="black", mfc="none", ms=4, label=name)
         ax.set(xscale="log", yscale="log", xlabel="depth $L$", title=phase, ylim=(1e-8, 2))
         ax.label_outer()
     axes[0].set_ylabel("share of the trace")

@@ -1,0 +1,169 @@
+"""Convolutional kernels of real images: what depth leaves of a pair, and what pooling keeps of a digit.
+
+ReLU on the Edge of Chaos, filters of 3 x 3. Pooling compares every position of an image with every one of the other,
+which takes minutes for the published images: ``python -m ntk_eoc.experiments.images --out book/results`` records them.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+from ntk_eoc import data, records
+from ntk_eoc.activations import get
+from ntk_eoc.angles import input_gaps
+from ntk_eoc.convolution import READOUTS, conv_kernels
+from ntk_eoc.experiments.flat_learning import targets
+from ntk_eoc.profile import ntk_ratio, profile
+
+SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+KINDS = (*READOUTS, "dense")
+SIGMAS = {"sigma_b": 0.0, "sigma_w": 2**0.5}
+TILE = 2_000_000  # pairs of positions at a time
+
+
+@dataclass(frozen=True)
+class ImagesConfig:
+    """The first two training images of each data set, as pixels over the largest one, are followed over ``depths``.
+
+    Of the digits, the first ``train`` of a permutation fixed by seed 0 are learned from at the depths ``learned``, and
+    the next ``test`` judged as they are and ``shift`` pixels down and to the right, round the edges.
+    """
+
+    datasets: tuple[str, ...] = ("mnist", "cifar10")
+    depths: tuple[int, ...] = (2, 5, 10, 20, 50, 100, 200)
+    learned: tuple[int, ...] = (2, 10, 30)
+    train: int = 60
+    test: int = 100
+    shift: int = 2
+
+
+class Images(NamedTuple):
+    """``pair``: K^L(x, x')/sqrt(K^L(x, x) K^L(x', x')) of two images by data set, kind (``KINDS``) and depth;
+    ``accuracy`` of kernel regression on digits by kind, on images as they are and shifted, and depth."""
+
+    pair: Float64[ndarray, "S 3 D"]
+    accuracy: Float64[ndarray, "3 2 E"]
+
+
+def pooled_limit(limit: float, positions: int) -> float:
+    """The pooled kernel of two images over their own at depth, when that of a dense network tends to ``limit``.
+
+    >>> round(pooled_limit(0.25, 64), 3)
+    0.955
+    """
+    return limit / (limit + (1.0 - limit) / positions)
+
+
+def positions(dataset: str) -> int:
+    """How many positions an image of a data set has.
+
+    >>> positions("mnist")
+    784
+    """
+    return SHAPES[dataset][1] * SHAPES[dataset][2]
+
+
+def grams(
+    dataset: str, x1: Float64[ndarray, "M d"], x2: Float64[ndarray, "N d"], depths: Sequence[int]
+) -> Float64[ndarray, "3 D M N"]:
+    """K^L(x, x')/sqrt(K^L(x, x) K^L(x', x')) of flattened images, for each of ``KINDS`` and each depth."""
+    found = [[_normalised(dataset, x1, x2, depth, readout) for depth in depths] for readout in READOUTS]
+    return np.array([*found, ntk_ratio(profile(get("relu"), depths, **SIGMAS), input_gaps(x1, x2))])
+
+
+def _normalised(dataset: str, x1: ndarray, x2: ndarray, depth: int, readout: str) -> Float64[ndarray, "M N"]:
+    """Tile by tile, for a layer of pairs of positions fills the memory."""
+    side = max(1, math.isqrt(TILE // positions(dataset) ** (2 if readout == "pooling" else 1)))
+
+    def tile(one: ndarray, other: ndarray) -> ndarray:
+        shaped = (x.reshape(len(x), *SHAPES[dataset]) for x in (one, other))
+        return np.asarray(conv_kernels(get("relu"), *shaped, **SIGMAS, depth=depth, readout=readout).ntk)
+
+    def own(x: ndarray) -> ndarray:
+        return np.sqrt([tile(image, image)[0, 0] for image in x[:, None]])
+
+    strips = [[x[i : i + side] for i in range(0, len(x), side)] for x in (x1, x2)]
+    gram = np.block([[tile(one, other) for other in strips[1]] for one in strips[0]])
+    return gram / own(x1)[:, None] / own(x2)
+
+
+def pair_over_depth(dataset: str, x: Float64[ndarray, "2 d"], depths: Sequence[int]) -> Float64[ndarray, "3 D"]:
+    """The normalised kernel of two images over the depths, a row for each of ``KINDS``.
+
+    >>> pair_over_depth("digits", data.digits().x[:2], [2]).round(2).tolist()
+    [[0.65], [0.82], [0.62]]
+    """
+    return grams(dataset, x[:1], x[1:], depths)[:, :, 0, 0]
+
+
+def shifted(dataset: str, x: Float64[ndarray, "N d"], pixels: int) -> Float64[ndarray, "N d"]:
+    """Images moved down and to the right, round the edges.
+
+    >>> shifted("digits", np.arange(64.0)[None], 1)[0, :3].tolist()
+    [63.0, 56.0, 57.0]
+    """
+    return np.roll(x.reshape(len(x), *SHAPES[dataset]), (pixels, pixels), (2, 3)).reshape(x.shape)
+
+
+def accuracies(config: ImagesConfig) -> Float64[ndarray, "3 2 E"]:
+    """Shares of digits that kernel regression gets right, by kind, as they are and shifted, and depth."""
+    chosen = data.digits(config.train + config.test)
+    x, x_test = np.split(chosen.x, [config.train])
+    y, y_test = np.split(chosen.y, [config.train])
+    known = np.linalg.solve(grams("digits", x, x, config.learned), targets(y))
+    judged = (x_test, shifted("digits", x_test, config.shift))
+    sides = [grams("digits", rows, x, config.learned) @ known for rows in judged]
+    return np.stack([np.mean(outputs.argmax(axis=3) == y_test, axis=2) for outputs in sides], axis=1)
+
+
+def images(config: ImagesConfig) -> Images:
+    """Everything in ``config``; ``ValueError`` says how to supply the files of a data set that is not there."""
+    pairs = []
+    for name in config.datasets:
+        x = data.load(name, scaling="unit").train.x[:2].astype(np.float64)
+        pairs.append(pair_over_depth(name, x, config.depths))
+    return Images(np.array(pairs), accuracies(config))
+
+
+def record(out: str | Path, config: ImagesConfig) -> Path:
+    """Compute ``images``; write ``images.npz`` into ``out`` and, beside it, where it came from."""
+    began, found = time.perf_counter(), images(config)
+    sums = {file: sha for name in ("digits", *config.datasets) for file, sha in data.checksums(name).items()}
+    about = records.about(
+        command="python -m ntk_eoc.experiments.images --out book/results",
+        config=asdict(config),
+        seed=None,
+        seconds=time.perf_counter() - began,
+        data=sums,
+    )
+    return records.save(Path(out) / "images.npz", found._asdict(), about)
+
+
+def load(path: str | Path) -> tuple[ImagesConfig, Images]:
+    """A record with its configuration; ``ValueError`` if the file is not what was recorded."""
+    arrays, about = records.load(path)
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in about["config"].items()
+    }
+    return ImagesConfig(**fields), Images(**arrays)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Record the kernels of MNIST and CIFAR10 images in the folder ``--out``."""
+    jax.config.update("jax_enable_x64", True)
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", required=True, help="folder for images.npz and images.json")
+    print(record(parser.parse_args(arguments).out, ImagesConfig()))
+
+
+if __name__ == "__main__":
+    main()
