@@ -39,4 +39,14 @@ LATER = (
         HOLDS,
         "beyond",
     ),
+    Claim(
+        "recommend",
+        "this companion",
+        "",
+        "The condition number of the NTK on n inputs at equal angles, which counts steps of gradient descent, tends "
+        "to (1 + (n - 1) l)/(1 - l) on the Edge of Chaos, l = 1/4 if phi has a kink, 1/3 if not. In the ordered phase "
+        "it grows without bound; in the chaotic one it tends to one, for a kernel that connects no two inputs.",
+        HOLDS,
+        "your_activation",
+    ),
 )
