@@ -17,9 +17,9 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.errors import Scalar, check_cosine, check_positive, check_sigma
+from ntk_eoc.depth import depth_kernels
+from ntk_eoc.errors import Scalar, check_depth, check_sigma
 from ntk_eoc.gaussian import pair
-from ntk_eoc.kernels import kernels
 
 
 def contributions(
@@ -39,14 +39,11 @@ def contributions(
     >>> contributions(NAMED["relu"], 1.0, 4, sigma_b=0.0, sigma_w=2**0.5).round(12).tolist()
     [2.0, 2.0, 2.0, 2.0]
     """
-    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
-    cosine, q0 = check_cosine(cosine), check_positive("q0", q0)
-    x = jnp.sqrt(2.0 * q0) * jnp.array([[1.0, 0.0], [cosine, np.sqrt((1.0 - cosine) * (1.0 + cosine))]])
-    sigmas: dict[str, Any] = {"sigma_b": sigma_b, "sigma_w": sigma_w}
-    found = kernels(act, x, **sigmas, depth=depth, architecture=architecture, every_depth=True)
-    q, delta = found.nngp[:-1, 0, 0], found.delta[:-1, 0, 1]
-    slopes = np.asarray(sigma_w**2 * pair(act, q, q, delta).slope_product)  # of layers 2..L
-    own = np.asarray(found.nngp[:, 0, 1])
+    sigmas: dict[str, Any] = {"sigma_b": check_sigma("sigma_b", sigma_b), "sigma_w": check_sigma("sigma_w", sigma_w)}
+    every = np.arange(1, check_depth(depth) + 1)
+    found = depth_kernels(act, cosine, every, **sigmas, q0=q0, architecture=architecture)
+    own, q = found.q * (1.0 - found.delta), jnp.asarray(found.q[:-1])
+    slopes = np.asarray(sigma_w**2 * pair(act, q, q, jnp.asarray(found.delta[:-1])).slope_product)  # of layers 2..L
     if architecture == "residual":
         slopes, own = 1.0 + slopes, np.diff(own, prepend=0.0)
     return own * np.append(np.cumprod(slopes[::-1])[::-1], 1.0)
