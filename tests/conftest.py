@@ -32,7 +32,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked thorough, but for its first cases if the mark says how many: ``thorough(first=2)``."""
+    """Leave out what is marked thorough, but for its first cases if the mark says how many: ``thorough(first=2)``.
+
+    And the examples in docstrings of experiments, all of which the chapters run.
+    """
     if config.getoption("thorough"):
         return
     seen: Counter[str] = Counter()
@@ -40,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         mark, test = item.get_closest_marker("thorough"), item.nodeid.split("[")[0]
         seen[test] += 1
-        wanted = mark is None or seen[test] <= mark.kwargs.get("first", 0)
+        wanted = seen[test] <= mark.kwargs.get("first", 0) if mark else item.path.parent.name != "experiments"
         (kept if wanted else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept

@@ -1,6 +1,5 @@
 """Activations: values, derivatives, declared kinks, the reader's own functions, and what is refused."""
 
-import doctest
 import inspect
 import math
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from ntk_eoc import activations, errors
+from ntk_eoc import errors
 from ntk_eoc.activations import NAMED, Activation, derivative, from_function, get
 from ntk_eoc.gaussian import expectation
 
@@ -213,8 +212,3 @@ def test_good_values_pass_unchanged() -> None:
     assert errors.check_cosine(-1) == -1.0 and errors.check_choice("a", "b", ["b"]) == "b"
     with jax.enable_x64(False), pytest.raises(RuntimeError, match="float64"):
         errors.require_x64()
-
-
-def test_docstrings() -> None:
-    failed, tried = doctest.testmod(activations)
-    assert tried > 4 and not failed

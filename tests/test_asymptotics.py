@@ -74,7 +74,7 @@ def _measured(name: str, gap: float = 0.7) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", LIMITS)
-@pytest.mark.thorough(first=4)
+@pytest.mark.thorough(first=2)
 def test_coefficient_is_what_the_depth_engine_tends_to(name: str) -> None:
     found, _ = _law(name)
     error = np.abs(_measured(name) / found.coefficient - 1)
@@ -83,6 +83,7 @@ def test_coefficient_is_what_the_depth_engine_tends_to(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.thorough(first=2)
 def test_limit_and_rate_are_those_of_the_depth_engine(name: str) -> None:
     found, _ = _law(name)
     assert found.limit == pytest.approx(LIMITS[name], abs=1e-15)

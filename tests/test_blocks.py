@@ -51,6 +51,7 @@ EQUAL = unit_norm(ANY)
         (Kernel("erf", (0.3, 1.2), 4), ANY),
     ],
 )
+@pytest.mark.thorough(first=2)
 def test_a_block_is_a_part_of_the_gram_matrix(kernel: Kernel, x: np.ndarray) -> None:
     (sigma_b, sigma_w), block = kernel.sigmas, block_function(kernel, one_norm(x), "float64")
     whole = kernels(get(kernel.activation), jnp.asarray(x), sigma_b=sigma_b, sigma_w=sigma_w, depth=kernel.depth)
@@ -257,6 +258,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.thorough
 def test_four_devices_give_what_one_gives(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", ANY)  # 30 rows: four devices cannot share them equally
     found = subprocess.run(

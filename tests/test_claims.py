@@ -117,6 +117,7 @@ def test_verify_turns_red_when_the_residual_damping_is_wrong(monkeypatch):
 
 
 @pytest.mark.parametrize("claim", ["prop2a", "prop2b"])
+@pytest.mark.thorough(first=1)
 def test_verify_turns_red_when_a_coefficient_is_wrong(claim, monkeypatch):
     right = asymptotics.coefficient
     monkeypatch.setattr(asymptotics, "coefficient", lambda *args: (*right(*args)[:2], 1.01 * right(*args)[2]))

@@ -1,6 +1,5 @@
 """Closed forms against quadrature, and against other closed forms in 50 digits that subtract from one freely."""
 
-import doctest
 from functools import cache
 
 import jax
@@ -11,7 +10,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from ntk_eoc import closed_forms
 from ntk_eoc.activations import NAMED, Activation, get
 from ntk_eoc.closed_forms import angle, closed_form, sin_minus_theta_cos
 from ntk_eoc.gaussian import Pair, Rule, pair, pair_by_panels
@@ -179,8 +177,3 @@ def test_gradients_of_the_closed_forms_match_differences(spec: str) -> None:
         slope = jax.grad(lambda d: form.gap(q, q, d))(jnp.array(delta))
         price = q * form.slope_product(q, q, jnp.array(delta)) / form.moment(q, 0)
         np.testing.assert_allclose(slope, price, rtol=1e-11)
-
-
-def test_docstrings() -> None:
-    failed, tried = doctest.testmod(closed_forms)
-    assert tried > 0 and not failed

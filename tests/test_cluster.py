@@ -94,6 +94,7 @@ def test_a_task_that_ends_its_workers_is_one_sentence(client: Any) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_rows_of_a_plan_are_trained_as_by_one_process(client: Any, tmp_path: Path) -> None:
     small = plan("fig2", False, rows=["relu", "tanh"], width=8, depth=3, epochs=1, seeds=1)
     alone = list(trained.run("fig2", small, tmp_path / "alone"))

@@ -115,7 +115,7 @@ def test_one_pixel_is_a_dense_network(readout: str) -> None:
 
 
 @pytest.mark.parametrize("readout", ["flatten", "pooling"])
-@pytest.mark.thorough(first=1)
+@pytest.mark.thorough
 def test_filters_of_one_tap_see_pixels_as_inputs(readout: str) -> None:
     """Flattened, such a network's kernel is the mean over pixels of a dense one's; pooled, over pairs of pixels."""
     x = images(2, 3, 4)

@@ -1,6 +1,5 @@
 """Deep kernels against 60-digit iterations of other formulas, against the recursion, and at their limits."""
 
-import doctest
 import inspect
 import json
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from ntk_eoc import depth, zonal
+from ntk_eoc import zonal
 from ntk_eoc.activations import NAMED, Activation, get
 from ntk_eoc.depth import DepthKernels, depth_kernels
 from ntk_eoc.kernels import kernels
@@ -221,8 +220,3 @@ def test_the_largest_depth_it_names_is_one_that_works() -> None:
     bound = int(str(caught.value).split("at most ")[1].split(" ")[0])
     found = depth_kernels(act, 0.5, [bound], sigma_b=0.0, sigma_w=1.5)
     assert np.isfinite(found.ntk).all() and bound > 1000
-
-
-def test_docstrings() -> None:
-    failed, tried = doctest.testmod(depth)
-    assert tried > 1 and not failed

@@ -1,7 +1,5 @@
 """Training in function space against matrix exponentials, an ODE solver, plain loops, limits and sampled ensembles."""
 
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -240,8 +238,3 @@ def test_words_are_no_numbers_and_float32_no_theory() -> None:
         fitted(GOOD, np.array([["a"]] * N), F0)
     with jax.enable_x64(False), pytest.raises(RuntimeError, match="float64"):
         decompose(K)
-
-
-def test_docstring_examples() -> None:
-    result = doctest.testmod(dynamics)
-    assert result.attempted > 8 and result.failed == 0

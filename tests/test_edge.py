@@ -28,6 +28,7 @@ def _layer_by_layer(name: str, gap: float, depth: int = 100) -> tuple[np.ndarray
 
 
 @pytest.mark.parametrize("name", CONFIG.activations)
+@pytest.mark.thorough(first=1)
 def test_pairs_are_those_of_the_gram_matrices(name: str) -> None:
     ntk, _ = _layer_by_layer(name, 0.7)
     found = edge.pair_at(edge.edge(name, CONFIG.sigma_b), 0.7, np.arange(1, 101))
@@ -100,6 +101,7 @@ def test_layer_shares_tend_to_powers_of_the_place() -> None:
     assert (errors[1] < 0.03).all() and (errors[1] < 0.3 * errors[0]).all()
 
 
+@pytest.mark.thorough
 def test_finite_networks_have_these_shares() -> None:
     witness = edge.gradient_shares(CONFIG, depth=6, width=128, networks=64)
     theory = edge.layer_shares(CONFIG._replace(activations=("relu",)), 6).share[0]

@@ -168,6 +168,7 @@ def test_command_line_explains_bad_input(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_picture_shows_the_first_state() -> None:
     defaults = re.search(r"DEFAULTS = \{(.*)\}", (FOLDER / "state.js").read_text())
     assert defaults

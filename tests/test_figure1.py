@@ -141,6 +141,7 @@ def test_ordered_agrees_with_the_layers_taken_one_by_one(ordered: figure1.Panel)
     assert figure1.supremum(ordered)[0, 19] == pytest.approx(worst, rel=1e-10)
 
 
+@pytest.mark.thorough
 def test_finite_networks_agree(edge: figure1.Panel) -> None:
     config = figure1.Witness(depths=(4,), seeds=128)
     band = figure1.witness(config)

@@ -83,6 +83,7 @@ def test_parts_of_wide_networks_are_those_of_infinite_width() -> None:
     assert np.all(gap < 5 * error + 0.02 * parts.mean(axis=0))
 
 
+@pytest.mark.thorough
 def test_errors_are_relative_frobenius_norms() -> None:
     config = finite_ntk.WidthConfig(("tanh",), (3,), (8,), seeds=2, images=3)
     x, act, net = ensembles.images(3), get("tanh"), ensembles.edge("tanh", width=8, depth=3)
@@ -128,6 +129,7 @@ def test_order_recovers_a_power_with_its_interval() -> None:
     assert abs(found.exponent + 0.5) < 3 * found.half_width < 0.1
 
 
+@pytest.mark.thorough
 def test_networks_side_by_side_train_as_if_alone() -> None:
     config = ntk_drift.DriftConfig(("tanh",), ((3, 8),), (2, 5), seeds=3, images=4)
     together = ntk_drift.drift(config).moved[0, 0]
@@ -164,6 +166,7 @@ def test_a_record_comes_back_and_is_refused_when_damaged(recorded: Path, tmp_pat
         finite_ntk.load(path)
 
 
+@pytest.mark.thorough
 def test_what_is_recorded_is_what_the_code_computes() -> None:
     recorded = finite_ntk.load(RECORD)
     grid = recorded.grids.width
@@ -180,6 +183,7 @@ def test_recorded_orders() -> None:
         assert abs(fitted.exponent + 0.5) < 0.1
 
 
+@pytest.mark.thorough
 def test_figures_show_what_was_measured(recorded: Path) -> None:
     found = finite_ntk.load(recorded)
     fig, axes = plt.subplots(1, 2)

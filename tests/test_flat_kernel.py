@@ -292,6 +292,7 @@ def record() -> tuple[flat_kernel.Config, dict[str, dict[str, flat_kernel.Map]]]
     return flat_kernel.load(RECORD)
 
 
+@pytest.mark.thorough
 def test_the_recorded_maps_are_those_of_the_command() -> None:
     config, maps = record()
     assert config == flat_kernel.Config()
@@ -338,6 +339,7 @@ def test_the_recorded_maps_show_two_ways_to_fail() -> None:
                 assert (test[depths < 1.5 * chaotic] > 0.6).all()
 
 
+@pytest.mark.thorough
 def test_figures_show_the_arrays() -> None:
     config = flat_kernel.Config((flat_kernel.Family("tanh", 0.2, (1.0, 1.6)),), (2, 30), (10.0,), 20, 20)
     found = flat_kernel.compute(config.families[0], few(20, 20), config)

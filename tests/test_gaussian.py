@@ -1,6 +1,5 @@
 """Gaussian expectations against mpmath (values in oracle/, some computed again here), and against each other."""
 
-import doctest
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -166,8 +165,3 @@ def test_float32_is_refused() -> None:
         ):
             with pytest.raises(RuntimeError, match="float64.*jax_enable_x64"):
                 call()
-
-
-def test_docstrings() -> None:
-    failed, tried = doctest.testmod(gaussian)
-    assert tried > 5 and not failed

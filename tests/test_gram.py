@@ -139,6 +139,7 @@ def test_expansions_are_off_by_no_more_than_they_say(name: str, architecture: st
         np.testing.assert_allclose(apart.ntk, found.ntk[:, :2], rtol=0, atol=10 * ERROR[dtype] * float(size.max()))
 
 
+@pytest.mark.thorough
 def test_more_pairs_than_a_square_holds() -> None:
     x = np.random.default_rng(0).normal(size=(300, 3))
     few = np.r_[0:3, 254:259, 299]

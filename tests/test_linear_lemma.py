@@ -20,6 +20,7 @@ from ntk_eoc.plotting import linear_training as drawing
 
 
 @pytest.mark.parametrize("make", [linear_lemma.twice, linear_lemma.linear])
+@pytest.mark.thorough(first=1)
 def test_the_lost_projection_is_that_on_the_kernel_of_k(make) -> None:
     """Built without any kernel; here from the eigenvectors of the exact one, and of one network's own."""
     case = make()
@@ -98,12 +99,14 @@ def test_losses_follow_a_plain_loop() -> None:
             f = f - 1 / top * k @ (f - y)  # half of 2N/lambda_max, over N
 
 
+@pytest.mark.thorough
 def test_evidence_for_lemma_1_is_against_the_printed_only_if() -> None:
     rows = evidence_linear.lemma1()
     assert [row.side for row in rows if not agrees(row)] == ["printed"]
     assert sum(row.side == "printed" for row in rows) == 2
 
 
+@pytest.mark.thorough
 def test_figures_show_the_arrays() -> None:
     fig, axes = plt.subplots(1, 3)
     runs = [linear_lemma.train_singular(linear_lemma.twice(8), (0, 1, 5))]

@@ -57,6 +57,7 @@ def test_a_trained_linearised_network_is_the_closed_form_with_its_own_kernel(dep
     np.testing.assert_allclose(run.test, expected.test, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.thorough
 def test_width_separates_what_the_kernel_was_from_what_it_becomes() -> None:
     found = scan(SMALL, (64, 256, 1024), seeds=6)
     for side in (0, 1):
@@ -91,7 +92,7 @@ def test_recorded_orders() -> None:
 
 
 @pytest.mark.parametrize("name", ["tanh", "relu"])
-@pytest.mark.thorough(first=1)
+@pytest.mark.thorough
 def test_the_record_is_what_the_code_computes(name: str) -> None:
     old = recorded().scans[name]
     again = scan(Config(name), (int(old.widths[0]),), seeds=2)
@@ -99,6 +100,7 @@ def test_the_record_is_what_the_code_computes(name: str) -> None:
     np.testing.assert_allclose(again.limit[:, 0], old.limit[:, 0, :2], rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_record_survives_its_round_trip(tmp_path) -> None:
     config = linear_record.RecordConfig(("erf",), (8, 16), 2, (8,), 40)
     small = linear_record.load(linear_record.record(tmp_path, config))
@@ -107,6 +109,7 @@ def test_a_record_survives_its_round_trip(tmp_path) -> None:
     assert small.spread.widths.tolist() == [8.0] and small.spread.error[0] > 0
 
 
+@pytest.mark.thorough
 def test_networks_side_by_side_train_as_they_do_alone() -> None:
     sampled = linear_ensemble.ensemble(SMALL, width=16, networks=3, seed=5)
     data, wide, net = task(SMALL), linear_training.limit(SMALL), linear_training.network(SMALL, 16)
@@ -120,6 +123,7 @@ def test_networks_side_by_side_train_as_they_do_alone() -> None:
         np.testing.assert_allclose(sampled[1].outputs[:, :, i], run.test, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_ensembles_have_the_predicted_mean_and_nearly_the_predicted_variance() -> None:
     train, test = linear_ensemble.ensemble(Config("erf", 2, 12, 0.5, (0, 2, 20)), width=512, networks=80)
     # the mean of squared scores is 1 with a spread of sqrt(2/dof); at least the 10 outputs are independent
@@ -211,6 +215,7 @@ def test_evidence_for_gradient_descent_agrees() -> None:
     assert [row for row in rows if not agrees(row)] == [] and any(row.side == "printed" for row in rows)
 
 
+@pytest.mark.thorough
 def test_evidence_turns_red_when_f0_is_forgotten(monkeypatch) -> None:
     right = linear_training.closed_form
 
@@ -222,6 +227,7 @@ def test_evidence_turns_red_when_f0_is_forgotten(monkeypatch) -> None:
     assert not any(agrees(row) for row in evidence_linear.eq8())
 
 
+@pytest.mark.thorough
 def test_figures_show_the_arrays() -> None:
     fig, axes = plt.subplots(2, 4)
     run, data = follow(SMALL, 16), task(SMALL)

@@ -1,6 +1,5 @@
 """Variance and correlation maps, their fixed points and phases, against SciPy's quadrature, mpmath and iteration."""
 
-import doctest
 import json
 import math
 from collections.abc import Callable
@@ -240,8 +239,3 @@ def test_the_correlation_map_is_one_at_one_and_increases(name: str, q: float, c:
 def test_bad_input(call: Callable, kind: type, message: str) -> None:
     with pytest.raises(kind, match=message):
         call()
-
-
-def test_docstrings() -> None:
-    failed, tried = doctest.testmod(meanfield)
-    assert tried > 5 and not failed

@@ -28,6 +28,7 @@ def shares(activation: str, depth: int, ridge: float) -> list[float]:
     return [right[:150].mean(), right[150:].mean()]
 
 
+@pytest.mark.thorough
 def test_accuracies_are_those_of_a_dense_solution_and_finished_rows_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,5 @@
 """Finite networks against loops over units, exact second moments, and Monte Carlo with its own error."""
 
-import doctest
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -239,8 +238,3 @@ def test_bad_input_is_refused_in_one_sentence(message: str) -> None:
 def test_whole_numbers_are_not_floating_inputs() -> None:
     with pytest.raises(TypeError, match="floating-point"):
         layer_moments(KEY, TANH, NET, np.ones((2, 5), dtype=int))
-
-
-def test_docstring_examples() -> None:
-    results = [doctest.testmod(module) for module in (networks.layers, networks.moments, networks.params)]
-    assert sum(r.attempted for r in results) > 8 and not sum(r.failed for r in results)

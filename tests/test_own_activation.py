@@ -18,6 +18,7 @@ def test_the_function_is_what_the_chapter_says() -> None:
     np.testing.assert_allclose(get(CONFIG.activation).phi(x), x * np.tanh(np.log1p(np.exp(x))), rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_starts_recipe_law_and_training() -> None:
     act = get(CONFIG.activation)
     best, found = recommend(act, CONFIG.depth).start, own.starts(CONFIG)

@@ -81,6 +81,7 @@ def test_the_diagonal_in_the_ordered_phase_is_a_geometric_sum() -> None:
     np.testing.assert_allclose(found.ntk_diagonal, q * (1 - slope ** np.array(depths)) / (1 - slope), rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_without_bias_the_ordered_relu_kernel_is_the_edge_of_chaos_in_disguise() -> None:
     config = phases.BiasConfig(depths=(250, 500, 1000))
     run = phases.bias(config)[0]
@@ -145,6 +146,7 @@ def test_the_chaotic_diagonal_and_pairs_are_those_of_the_depth_engine() -> None:
     np.testing.assert_allclose(ours.pairs[0], found.ntk / q, rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_the_phases_memorise_and_generalise_as_said() -> None:
     ordered, edge, chaotic = phases.digit_runs(phases.DigitsConfig(images=60))
     assert ordered.smallest[-1] < 1e-6 and ordered.train[-1] > 0.9 and ordered.test[-1] > 0.95
@@ -156,6 +158,7 @@ def test_the_phases_memorise_and_generalise_as_said() -> None:
     assert (np.diff(ordered.smallest) < 0)[5:].all()
 
 
+@pytest.mark.thorough
 def test_learning_is_the_matrix_exponential_of_equation_9() -> None:
     config = phases.DigitsConfig(images=12, sigma_w=(1.5,), depth=3, steps=7.0)
     run = phases.digit_runs(config)[0]
@@ -169,6 +172,7 @@ def test_learning_is_the_matrix_exponential_of_equation_9() -> None:
     assert run.test[-1] == pytest.approx(np.sum((found[6:] - y_test) ** 2) / np.sum(y_test**2), rel=1e-9)
 
 
+@pytest.mark.thorough
 def test_figures_show_the_arrays() -> None:
     runs, found = list(decays().values()), chaos()
     fig, axes = plt.subplots(2, 3)

@@ -67,6 +67,7 @@ def test_without_closed_form_it_is_the_quadrature_layer_by_layer(name: str, sigm
         np.testing.assert_allclose(ratio, other / other[0, 0], rtol=0, atol=1e-10)
 
 
+@pytest.mark.thorough
 def test_a_variance_on_its_way_takes_one_table_a_layer() -> None:
     act, x = NAMED["tanh"], inputs(5)[:3]
     found = profile.profile(act, [4], sigma_b=0.2, sigma_w=1.5, q0=2.0)

@@ -59,6 +59,7 @@ def test_finite_networks_follow_the_maps(seen: ex.Propagation) -> None:
         assert (found.within_two > 0.6).all()  # points of one network move together
 
 
+@pytest.mark.thorough
 def test_six_sigma_would_see_a_wrong_theory(seen: ex.Propagation) -> None:
     wrong = seen.variance._replace(theory=1.15 * seen.variance.theory)
     assert (ex.agreement(wrong).worst > 6).all()
@@ -66,6 +67,7 @@ def test_six_sigma_would_see_a_wrong_theory(seen: ex.Propagation) -> None:
     assert (ex.agreement(swapped).worst[[0, 2]] > 6).all()
 
 
+@pytest.mark.thorough
 def test_theory_of_the_digits_settles_where_the_phase_says(seen: ex.Propagation) -> None:
     for k, sigma_w in enumerate(seen.sigma_w):
         expected = phase(NAMED["tanh"], sigma_b=0.2, sigma_w=float(sigma_w))
@@ -182,6 +184,7 @@ def test_the_three_points_of_the_paper() -> None:
         assert point.found.phase == "ordered" and 0 < point.edge.sigma_w - point.sigma_w < 0.003
 
 
+@pytest.mark.thorough
 def test_phase_diagram_agrees_with_the_phases() -> None:
     found = edges.phase_diagram(edges.DiagramConfig("tanh", points=8))
     for chart, name, places in (
@@ -256,6 +259,7 @@ def test_pictures_show_what_they_were_given(maps: ex.Maps, seen: ex.Propagation,
     plt.gcf().canvas.draw()
 
 
+@pytest.mark.thorough
 def test_the_answer_on_edges_is_drawn() -> None:
     config = edges.EdgeOrNotConfig(("tanh", "softplus"), points=6)
     found = edges.edge_or_not(config)

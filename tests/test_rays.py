@@ -48,6 +48,7 @@ def test_a_bend_at_zero_draws_correlations_to_one_as_a_power(spec: str, sigma_w:
     np.testing.assert_allclose(deltas(spec, 1.0, [100])[0], rows[0], rtol=1e-9)  # sigma_w plays no part
 
 
+@pytest.mark.thorough
 def test_half_a_tanh_is_a_relu_near_zero() -> None:
     """The slopes decide, not the name: with a bend at 0 correlations of a dying network go to 1 too."""
     half = Activation("half", lambda x: jnp.where(x > 0, jnp.tanh(x), 0.0), (0.0,))

@@ -25,6 +25,7 @@ def circle(q0: float) -> np.ndarray:
 
 @pytest.mark.parametrize("architecture", ["ffnn", "residual"])
 @pytest.mark.parametrize(("sigma_b", "sigma_w"), [(0.3, 1.2), (0.1, 0.8)])
+@pytest.mark.thorough(first=1)
 def test_series_agree_with_the_recursion_over_pairs(architecture: str, sigma_b: float, sigma_w: float) -> None:
     skip, q0 = architecture == "residual", 0.7
     exact = kernels(ERF, jnp.asarray(circle(q0)), depth=9, sigma_b=sigma_b, sigma_w=sigma_w, architecture=architecture)

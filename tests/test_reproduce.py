@@ -268,6 +268,7 @@ def test_table_1_reports_the_epochs_that_the_paper_prints(done: Path, monkeypatc
     assert [row["test_accuracy_mean"] for row in found] == pytest.approx(accuracy[:, 1:].mean(axis=0).tolist())
 
 
+@pytest.mark.thorough
 def test_diverged_seeds_are_counted_and_left_out(capsys: Any, tmp_path: Path) -> None:
     line = ["--width", 16, "--depth", 300, "--epochs", 1, "--seeds", 2, "--activations", "residual-root2"]
     row = rows(ask(capsys, "fig2", *line, "--out", tmp_path))["residual-root2"]

@@ -108,6 +108,7 @@ def test_alpha_is_the_one_of_the_paper() -> None:
     np.testing.assert_allclose(residual.log_alpha(2.0, depth), math.log(1.5) * depth, rtol=1e-15)
 
 
+@pytest.mark.thorough
 def test_the_normalised_gram_matrix_keeps_its_smallest_eigenvalue() -> None:
     weak, strong = residual.invertible(residual.InvertibleConfig(images=12, sigma_w=(0.5, 2.0)))
     for run in (weak, strong):
@@ -115,6 +116,7 @@ def test_the_normalised_gram_matrix_keeps_its_smallest_eigenvalue() -> None:
     assert 0.6 < strong.smallest[-1] and weak.smallest[-1] < strong.smallest[-1]
 
 
+@pytest.mark.thorough
 def test_figures_show_the_arrays() -> None:
     fig, axes = plt.subplots(1, 5, layout="constrained")
     drawing.universal(axes[:2], runs(), 0.25, 0.375)

@@ -40,6 +40,7 @@ def record() -> dict[str, ndarray]:
     return records.load(RECORD)[0]
 
 
+@pytest.mark.thorough
 def test_a_problem_is_its_network_its_digits_and_their_kernel() -> None:
     given = small()
     kernel = empirical_ntk(given.apply, given.params, given.x)[:, :, 0, 0]
@@ -104,6 +105,7 @@ def test_runs_of_the_linearised_network_have_the_exact_moments() -> None:
     assert squares.std(ddof=1) / seeds**0.5 < 0.1 * squares.mean()
 
 
+@pytest.mark.thorough
 def test_the_same_keys_draw_the_same_batches_for_network_and_linearisation() -> None:
     found = nets.paths(nets.Task("elu", 512, images=8), nets.Walk(units=1.0), seeds=6, moments_seen=3)
     apart = np.sqrt(np.mean((found.runs[0, :, -1] - found.runs[1, :, -1]) ** 2))
@@ -146,6 +148,7 @@ def test_rows_are_drawn_as_said() -> None:
     assert len({tuple(rows) for rows in dealt[:, :3].reshape(5, 6)}) > 1
 
 
+@pytest.mark.thorough
 def test_critical_batches_by_phase() -> None:
     x = small().x
     settings = [Setting("erf", 0.2, 0.8), Setting("erf", 0.2, 2.0), Setting("relu", 0.0, 2**0.5)]
@@ -227,6 +230,7 @@ def test_recorded_networks_have_the_orders_of_the_kernel() -> None:
         assert (np.abs(mean - exact) < 6 * error + 0.1 * exact).all()  # 0.1: a network of width 256 moves its kernel
 
 
+@pytest.mark.thorough
 def test_figures_show_the_arrays() -> None:
     found = nets.paths(nets.Task(width=8, images=4), nets.Walk(units=1.0), seeds=3, moments_seen=3)
     fig, axes = plt.subplots(2, 4)

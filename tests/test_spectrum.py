@@ -96,7 +96,7 @@ def test_against_mpmath(d: int, depth: int) -> None:
 
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 @pytest.mark.parametrize("kernel", ["ntk", "nngp"])
-@pytest.mark.thorough(first=2)
+@pytest.mark.thorough(first=1)
 def test_a_sampled_sphere_has_these_eigenvalues(name: str, kernel: str) -> None:
     """Eigenvalues of a Gram matrix over N points tend to N mu_k, each N(d, k)-fold, up to the order of N^(-1/2)."""
     d, n = 4, 600
@@ -149,6 +149,7 @@ def test_on_the_edge_only_the_constants_stay(name: str, limit: float) -> None:
     assert effective_rank(found)[1] == pytest.approx(limit**-2, rel=0.05)
 
 
+@pytest.mark.thorough
 def test_in_the_chaotic_phase_every_share_goes() -> None:
     point = {"sigma_b": 0.2, "sigma_w": 2.0}
     chi = phase(NAMED["tanh"], **point).chi

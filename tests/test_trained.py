@@ -60,6 +60,7 @@ def test_table_has_every_row_of_the_paper_and_its_numbers() -> None:
     assert all(line.count("not run") == 2 for line in lines) and "46.14 ± 1.49" in lines[5]
 
 
+@pytest.mark.thorough
 def test_one_cell_of_the_map_is_one_training() -> None:
     config = trained_map.MapConfig(("relu",), (1.2, 1.5), (3, 5), seeds=2, epochs=2)
     model = Model("relu", Network(64, 5, 0.2, 1.5))
@@ -96,6 +97,7 @@ def test_recorded_choices_are_what_the_code_computes() -> None:
     assert found["every image scaled to one norm"]["tanh"][0] == pytest.approx(again, abs=0.02)
 
 
+@pytest.mark.thorough
 def test_figures_show_the_arrays(small: trained_record.Record) -> None:
     fig, ax = plt.subplots()
     draw.curves(ax, {name: found.accuracy for name, found in small.rows.items()}, "small")

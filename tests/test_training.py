@@ -90,7 +90,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("config", CASES.values(), ids=CASES)
-@pytest.mark.thorough(first=3)
+@pytest.mark.thorough(first=1)
 def test_training_is_plain_sgd(config: Config) -> None:
     result = train(config, DATA, group=2)
     assert result.diverged == (None, None)

@@ -48,6 +48,7 @@ def test_the_program_has_one_size_at_every_depth_and_copies_no_weights() -> None
     assert not [row for row in large.run.as_text().splitlines() if "f32[198,1,64,64]" in row and " copy(" in row]
 
 
+@pytest.mark.thorough
 def test_one_program_serves_every_rate_sigma_and_seed() -> None:
     program._compiled.cache_clear()
     for sigma_w, rate, first in [(1.0, 0.1, 0), (1.2, 0.1, 0), (1.2, 0.2, 0), (1.2, 0.2, 7)]:
@@ -78,6 +79,7 @@ def test_what_cannot_fit_is_refused_before_a_weight_is_drawn(monkeypatch: pytest
         train(huge, DATA)
 
 
+@pytest.mark.thorough
 def test_initial_weights_have_the_stated_spread() -> None:
     model = Model("relu", Network(128, 6, 0.3, 1.5))
     config = Config(model, Sgd(0.1, 1), Inputs(), Seeds(3))

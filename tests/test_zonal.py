@@ -1,6 +1,5 @@
 """Tables of the depth engine against the integrals they replace, and the scan against one layer after another."""
 
-import doctest
 from functools import cache
 
 import jax.numpy as jnp
@@ -10,7 +9,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from ntk_eoc import zonal
 from ntk_eoc.activations import NAMED, get
 from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.gaussian import pair, second_moment
@@ -154,8 +152,3 @@ def test_a_linear_network_never_moves() -> None:
     found = depth_scan(linear, Layer(1.0, 1.0, 1.0, 0.0), 0.7, np.array([1, 10, 1000]))
     np.testing.assert_allclose(found.delta, 0.7, rtol=1e-15)
     np.testing.assert_allclose(found.kappa, 0.3 * np.array([1, 10, 1000]), rtol=1e-13)
-
-
-def test_docstrings() -> None:
-    failed, tried = doctest.testmod(zonal)
-    assert tried > 5 and not failed
