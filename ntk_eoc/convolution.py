@@ -152,6 +152,7 @@ def _filtered(layout: Layout, part: tuple[Array, Array, Array], sigma_b: Scalar)
     return mix([(bias, bias, 0.0 * bias), part])
 
 
+@partial(jax.jit, static_argnums=0)
 def _first(layout: Layout, x1: Array, x2: Array, sigma_b: Scalar, sigma_w: Scalar) -> Pixels:
     """The first convolution: each tap adds sigma_w^2 <x_p, x'_p'>/(C F)."""
     squares = [jnp.mean(x * x, axis=1) for x in (x1, x2)]
@@ -200,6 +201,14 @@ def _layers(
 def _read(act: Activation, layout: Layout, state: Pixels, sigma_b: Scalar, sigma_w: Scalar) -> ConvKernels:
     """The dense layer: a mean over the stored pairs of positions."""
     rule = None if closed_form(act) is not None else choose_rule((state.q1, state.q2), state.delta)
+    return _mean(act, layout, state, (sigma_b, sigma_w), rule)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 4))
+def _mean(
+    act: Activation, layout: Layout, state: Pixels, sigmas: tuple[Scalar, Scalar], rule: Rule | None
+) -> ConvKernels:
+    sigma_b, sigma_w = sigmas
     _, covariance, carried = _through(act, state, sigma_w, rule)
     axes = tuple(sorted({*layout.first, *layout.second}))
     nngp = sigma_b**2 + covariance.mean(axes)

@@ -30,6 +30,8 @@ _LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 _SHORT, _SHORT_WEIGHTS = np.array([[0.5], [0.5]]) * (np.array(np.polynomial.legendre.leggauss(6)) + [[1.0], [0.0]])
 
 
+# Called outside of a compiled function, every line of these would be a program of its own: 0.1 s each to compile.
+@partial(jax.jit, static_argnums=1)
 def _normal_rule(breaks: Array, halved: bool = False) -> tuple[Array, Array]:
     """Nodes and standard-normal weights of the composite rule on the sorted ``breaks`` (zero-width panels weigh 0)."""
     edges = jnp.sort(jnp.clip(breaks, -REACH, REACH))
@@ -83,6 +85,12 @@ def second_moment(act: Activation, q: Float[Array, "*batch"], order: int = 0) ->
 
 def second_moment_by_panels(act: Activation, q: Float[Array, "*batch"], order: int = 0) -> Float[Array, "*batch"]:
     """``second_moment`` by quadrature whatever the activation: the closed forms' witness."""
+    require_x64()
+    return _squares(act, variances("q", q), order)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _squares(act: Activation, q: Array, order: int) -> Array:
     fn = derivative(act, order)
     return expectation(lambda x: fn(x) ** 2, q, act.kinks)
 
@@ -109,8 +117,8 @@ def choose_rule(variances: tuple[Array, ...], delta: Array) -> Rule:
     fraction 1e-2 apart are good to 14 digits as they are.
     """
     known = not any(isinstance(a, jax.core.Tracer) for a in (*variances, delta)) and delta.size > 0
-    largest = max(float(jnp.max(q)) for q in variances) if known else np.inf
-    close = not known or float(jnp.min(delta)) < 1e-4
+    largest = max(float(np.asarray(q).max()) for q in variances) if known else np.inf
+    close = not known or float(np.asarray(delta).min()) < 1e-4
     if largest > 16.0:
         return Rule(tuple(STEPS), tuple(SCALE), close)
     panels = 8 * 2 ** math.ceil(max(0.0, 0.5 * math.log2(max(largest, 1.0))))
@@ -141,9 +149,15 @@ def pair(act: Activation, q1: Array, q2: Array, delta: Array, rule: Rule | None 
     """
     require_x64()
     q1, q2, delta = jnp.broadcast_arrays(variances("q1", q1), variances("q2", q2), deltas("delta", delta))
-    form = closed_form(act)
-    if form is None:
+    if closed_form(act) is None:
         return pair_by_panels(act, q1, q2, delta, rule)
+    return _pair_in_closed_form(act, q1, q2, delta)
+
+
+@partial(jax.jit, static_argnums=0)
+def _pair_in_closed_form(act: Activation, q1: Array, q2: Array, delta: Array) -> Pair:
+    form = closed_form(act)
+    assert form is not None
     product = form.slope_product(q1, q2, delta)
     same = form.slope_gap(q1, delta)
     mixed = 0.5 * (form.moment(q1, 1) + form.moment(q2, 1)) - product

@@ -64,6 +64,7 @@ def mix(parts: list[Part]) -> tuple[Array, Array, Array]:
     return a, b, jnp.where(some, jnp.clip(delta, 0.0, 2.0), 1.0)
 
 
+@jax.jit
 def first_layer(x1: Array, x2: Array, *, sigma_b: Scalar, sigma_w: Scalar) -> State:
     """q^1(x, x') = sigma_b^2 + sigma_w^2 <x, x'>/d = K^1(x, x'), with delta from the norm of x/|x| -+ x'/|x'|."""
     squares = [jnp.sum(x * x, axis=-1) / x.shape[-1] for x in (x1, x2)]
@@ -79,6 +80,7 @@ def first_layer(x1: Array, x2: Array, *, sigma_b: Scalar, sigma_w: Scalar) -> St
     return first_state(squares[0], squares[1], gap, sigma_b=sigma_b, sigma_w=sigma_w)
 
 
+@jax.jit
 def first_state(v1: Array, v2: Array, gap: Array, *, sigma_b: Scalar, sigma_w: Scalar) -> State:
     """The first layer from squared norms per dimension (N,), (M,) and 1 - cosine (N, M) of the inputs."""
     bias = jnp.full((1, 1), sigma_b**2)
@@ -152,9 +154,15 @@ def kernels(
         wanted = range(1, depth + 1) if every_depth else [depth]
         found = layer_by_layer(act, state, wanted, sigma_b=sigma_b, sigma_w=sigma_w, architecture=architecture)
         states = jax.tree.map(lambda *s: jnp.stack(s), *found) if every_depth else found[0]
-    nngp = jnp.sqrt(states.q1)[..., :, None] * jnp.sqrt(states.q2)[..., None, :] * (1.0 - states.delta)
-    if not all(jnp.isfinite(part).all() for part in (nngp, states.ntk, states.delta)):
+    found = _kernels_of(states)
+    if not all(np.isfinite(part).all() for part in found):
         raise ValueError(f"depth: the kernels leave the range of float64; expected fewer layers here, got {depth}")
+    return found
+
+
+@jax.jit
+def _kernels_of(states: State) -> Kernels:
+    nngp = jnp.sqrt(states.q1)[..., :, None] * jnp.sqrt(states.q2)[..., None, :] * (1.0 - states.delta)
     return Kernels(nngp, states.ntk, states.delta)
 
 

@@ -1,11 +1,14 @@
 """One layer on one input and on a pair: the variance and correlation maps and their slopes (Sec. 3.1 and 4)."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
 from ntk_eoc.activations import Activation, derivative
-from ntk_eoc.errors import LARGEST, Scalar, reals, traceable_sigma
+from ntk_eoc.errors import LARGEST, Scalar, reals, require_x64, traceable_sigma
 from ntk_eoc.gaussian import TINY, expectation, pair, second_moment
 
 
@@ -31,8 +34,14 @@ def variance_slope(act: Activation, q: Float[Array, "*batch"], *, sigma_w: Scala
     >>> float(variance_slope(NAMED["relu"], jnp.array(2.0), sigma_w=1.0).round(12))
     0.5
     """
-    slope, q = derivative(act), reals("q", q, TINY**2, LARGEST**2)
-    return traceable_sigma("sigma_w", sigma_w) ** 2 * expectation(lambda x: x * act.phi(x) * slope(x), q, act.kinks) / q
+    require_x64()
+    return _slope(act, reals("q", q, TINY**2, LARGEST**2), traceable_sigma("sigma_w", sigma_w))
+
+
+@partial(jax.jit, static_argnums=0)
+def _slope(act: Activation, q: Array, sigma_w: Scalar) -> Array:
+    slope = derivative(act)
+    return sigma_w**2 * expectation(lambda x: x * act.phi(x) * slope(x), q, act.kinks) / q
 
 
 def chi(act: Activation, q: Float[Array, "*batch"], *, sigma_w: Scalar) -> Float[Array, "*batch"]:

@@ -78,21 +78,20 @@ def choose(page: Any, activation: str) -> None:
     page.wait_for_function(f"ntkEoc.now.state.activation === '{activation}'")
 
 
-def test_numbers_agree_with_the_package(page: Any, site: Path) -> None:
-    for name, entry in CATALOGUE.items():
-        sigma_b, sigma_w, cosine, depth = 0.3, 0.35 * entry.sigma_w_max, 0.4, 6
-        chosen = f"activation={name}&sigma_w={sigma_w}&sigma_b={sigma_b}&depth={depth}&cosine={cosine}"
-        open_at(page, site, f"?{name}#{chosen}")
-        at, place = page.evaluate("[ntkEoc.now.result.at, ntkEoc.now.result.place]")
-        found = depth_kernels(NAMED[name], cosine, [depth], sigma_b=sigma_b, sigma_w=sigma_w)
-        expected = phase(NAMED[name], sigma_b=sigma_b, sigma_w=sigma_w)
-        here = [np.exp(at["logQ"]), at["delta"], at["kappa"], at["share"], place["chi"]]
-        ratio, share = found.ntk / found.q, found.ntk / found.ntk_diagonal
-        there = [found.q[0], found.delta[0], ratio[0], share[0], expected.chi]
-        assert np.allclose(here, there, rtol=1e-6), name
-        assert part(page, "number-chi").inner_text() == f"{expected.chi:.4g}"
-        assert part(page, "number-perLayer").inner_text() == f"{ratio[0] / depth:.4g}"
-        assert page.locator("#explorer").get_attribute("data-phase") == expected.phase
+@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.thorough(first=5)
+def test_numbers_agree_with_the_package(page: Any, site: Path, name: str) -> None:
+    sigma_b, sigma_w, cosine, depth = 0.3, 0.35 * CATALOGUE[name].sigma_w_max, 0.4, 6
+    open_at(page, site, f"#activation={name}&sigma_w={sigma_w}&sigma_b={sigma_b}&depth={depth}&cosine={cosine}")
+    at, place = page.evaluate("[ntkEoc.now.result.at, ntkEoc.now.result.place]")
+    found = depth_kernels(NAMED[name], cosine, [depth], sigma_b=sigma_b, sigma_w=sigma_w)
+    expected = phase(NAMED[name], sigma_b=sigma_b, sigma_w=sigma_w)
+    here = [np.exp(at["logQ"]), at["delta"], at["kappa"], at["share"], place["chi"]]
+    ratio, share = found.ntk / found.q, found.ntk / found.ntk_diagonal
+    assert np.allclose(here, [found.q[0], found.delta[0], ratio[0], share[0], expected.chi], rtol=1e-6)
+    assert part(page, "number-chi").inner_text() == f"{expected.chi:.4g}"
+    assert part(page, "number-perLayer").inner_text() == f"{ratio[0] / depth:.4g}"
+    assert page.locator("#explorer").get_attribute("data-phase") == expected.phase
 
 
 def test_tables_agree_with_the_package_at_their_nodes(page: Any, site: Path) -> None:
