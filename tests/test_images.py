@@ -1,5 +1,7 @@
 """Convolutional kernels of real images: tiles, what pooling is for, the record of the larger images."""
 
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -58,3 +60,10 @@ def test_pooled_accuracies_do_not_move_with_the_images(recorded: images.Images) 
     assert (found * FEW.test == np.round(found * FEW.test)).all() and found[:, 0].min() > 0.3
     assert found[1, 0] == found[1, 1]
     assert (found[[0, 2], 1] < found[[0, 2], 0]).all()
+
+
+def test_a_deep_record_is_read_back(tmp_path: Path) -> None:
+    config, found = images.load_deep(images.record(tmp_path, images.DeepConfig(("digits",), (3, 60))))
+    assert config.depths == (3, 60)
+    x = images.two_images("digits")
+    np.testing.assert_allclose(found[0], images.grams("digits", x[:1], x[1:], (3, 60))[0, :, 0, 0], rtol=1e-12)

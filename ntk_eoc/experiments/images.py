@@ -1,7 +1,8 @@
 """Convolutional kernels of real images: what depth leaves of a pair, and what pooling keeps of a digit.
 
 ReLU on the Edge of Chaos, filters of 3 x 3. Pooling compares every position of an image with every one of the other,
-which takes minutes for the published images: ``python -m ntk_eoc.experiments.images --out book/results`` records them.
+which takes an hour for the published images: ``python -m ntk_eoc.experiments.images --out book/results`` records them.
+Flattened alone they take a minute, far deeper: with ``--deep``, in a record of its own.
 """
 
 import argparse
@@ -52,6 +53,14 @@ class Images(NamedTuple):
 
     pair: Float64[ndarray, "S 3 D"]
     accuracy: Float64[ndarray, "3 2 E"]
+
+
+@dataclass(frozen=True)
+class DeepConfig:
+    """The same two images, flattened, so deep that the positions have evened out."""
+
+    datasets: tuple[str, ...] = ("mnist", "cifar10")
+    depths: tuple[int, ...] = (50, 100, 200, 400, 1000, 3000)
 
 
 def pooled_limit(limit: float, positions: int) -> float:
@@ -125,44 +134,70 @@ def accuracies(config: ImagesConfig) -> Float64[ndarray, "3 2 E"]:
     return np.stack([np.mean(outputs.argmax(axis=3) == y_test, axis=2) for outputs in sides], axis=1)
 
 
+def two_images(dataset: str) -> Float64[ndarray, "2 d"]:
+    """The first two training images, as pixels over the largest one; ``ValueError`` says how to supply missing files.
+
+    >>> two_images("digits").max() <= 1
+    np.True_
+    """
+    return data.load(dataset, scaling="unit").train.x[:2].astype(np.float64)
+
+
 def images(config: ImagesConfig) -> Images:
-    """Everything in ``config``; ``ValueError`` says how to supply the files of a data set that is not there."""
-    pairs = []
-    for name in config.datasets:
-        x = data.load(name, scaling="unit").train.x[:2].astype(np.float64)
-        pairs.append(pair_over_depth(name, x, config.depths))
+    """Everything in ``config``; errors as of ``two_images``."""
+    pairs = [pair_over_depth(name, two_images(name), config.depths) for name in config.datasets]
     return Images(np.array(pairs), accuracies(config))
 
 
-def record(out: str | Path, config: ImagesConfig) -> Path:
-    """Compute ``images``; write ``images.npz`` into ``out`` and, beside it, where it came from."""
-    began, found = time.perf_counter(), images(config)
-    sums = {file: sha for name in ("digits", *config.datasets) for file, sha in data.checksums(name).items()}
+def deep(config: DeepConfig) -> Float64[ndarray, "S D"]:
+    """The normalised kernel of two flattened images, by data set and depth; errors as of ``two_images``."""
+    found = []
+    for name in config.datasets:
+        x = two_images(name)
+        found.append([_normalised(name, x[:1], x[1:], depth, "flatten")[0, 0] for depth in config.depths])
+    return np.array(found)
+
+
+def record(out: str | Path, config: ImagesConfig | DeepConfig) -> Path:
+    """Compute ``images`` or ``deep``; write ``images.npz`` or ``images_deep.npz`` into ``out`` and, beside it, where it
+    came from."""
+    began, whole = time.perf_counter(), isinstance(config, ImagesConfig)
+    arrays = images(config)._asdict() if isinstance(config, ImagesConfig) else {"pair": deep(config)}
+    names = ("digits", *config.datasets) if whole else config.datasets
     about = records.about(
-        command="python -m ntk_eoc.experiments.images --out book/results",
+        command="python -m ntk_eoc.experiments.images --out book/results" + ("" if whole else " --deep"),
         config=asdict(config),
         seed=None,
         seconds=time.perf_counter() - began,
-        data=sums,
+        data={file: sha for name in names for file, sha in data.checksums(name).items()},
     )
-    return records.save(Path(out) / "images.npz", found._asdict(), about)
+    return records.save(Path(out) / ("images.npz" if whole else "images_deep.npz"), arrays, about)
 
 
 def load(path: str | Path) -> tuple[ImagesConfig, Images]:
     """A record with its configuration; ``ValueError`` if the file is not what was recorded."""
     arrays, about = records.load(path)
-    fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in about["config"].items()
-    }
-    return ImagesConfig(**fields), Images(**arrays)
+    return ImagesConfig(**_fields(about)), Images(**arrays)
+
+
+def load_deep(path: str | Path) -> tuple[DeepConfig, Float64[ndarray, "S D"]]:
+    """The same of a record of ``deep``."""
+    arrays, about = records.load(path)
+    return DeepConfig(**_fields(about)), arrays["pair"]
+
+
+def _fields(about: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in about["config"].items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Record the kernels of MNIST and CIFAR10 images in the folder ``--out``."""
     jax.config.update("jax_enable_x64", True)
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--out", required=True, help="folder for images.npz and images.json")
-    print(record(parser.parse_args(arguments).out, ImagesConfig()))
+    parser.add_argument("--out", required=True, help="folder for the record")
+    parser.add_argument("--deep", action="store_true", help="flattened only, up to 3000 layers: images_deep.npz")
+    args = parser.parse_args(arguments)
+    print(record(args.out, DeepConfig() if args.deep else ImagesConfig()))
 
 
 if __name__ == "__main__":
