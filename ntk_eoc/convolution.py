@@ -21,8 +21,9 @@ from jax import Array
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.errors import Scalar, check_choice, check_depth, check_sigma, number, require_x64
-from ntk_eoc.gaussian import Rule, choose_rule, pair, second_moment
+from ntk_eoc.gaussian import pair, second_moment
 from ntk_eoc.kernels import mix
+from ntk_eoc.panels import Rule, choose_rule
 
 READOUTS = ("flatten", "pooling")
 

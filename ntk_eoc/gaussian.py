@@ -4,7 +4,6 @@ Panels are split at the kinks of the activation, so the rule converges as for a 
 equal inputs need is a difference, phi(u) - phi(v), and it is computed as one: nothing subtracts from one.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,29 +17,11 @@ from jaxtyping import Float
 from ntk_eoc.activations import Activation, Function, derivative
 from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.errors import deltas, require_x64, variances
+from ntk_eoc.panels import SCALE, STEPS, TAIL, Rule, choose_rule, normal_rule
 
-REACH, NODES = 10.0, 16  # cut at 10 standard deviations, where the density is exp(-50); nodes per panel
-# Where an activation of unit scale changes, in its own argument: dense near 0, where tanh and its kin turn.
-SCALE = np.array([-40, -28, -19, -13, -9, -6, -4, -2, 0, 2, 4, 6, 9, 13, 19, 28, 40])
-TAIL = np.outer([-40.0, 40.0], 2.0 ** np.arange(1, 13)).ravel()  # and where one with an algebraic tail does
-STEPS = np.linspace(-REACH, REACH, 9)  # what the Gaussian itself needs
 TINY = 1e-140  # stands for a standard deviation of 0: expectations are their limits there
 
-_LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 _SHORT, _SHORT_WEIGHTS = np.array([[0.5], [0.5]]) * (np.array(np.polynomial.legendre.leggauss(6)) + [[1.0], [0.0]])
-
-
-# Called outside of a compiled function, every line of these would be a program of its own: 0.1 s each to compile.
-@partial(jax.jit, static_argnums=1)
-def _normal_rule(breaks: Array, halved: bool = False) -> tuple[Array, Array]:
-    """Nodes and standard-normal weights of the composite rule on the sorted ``breaks`` (zero-width panels weigh 0)."""
-    edges = jnp.sort(jnp.clip(breaks, -REACH, REACH))
-    if halved:
-        edges = jnp.sort(jnp.concatenate([edges, 0.5 * (edges[1:] + edges[:-1])]))
-    half, middle = 0.5 * jnp.diff(edges), 0.5 * (edges[1:] + edges[:-1])
-    z = (middle[:, None] + half[:, None] * _LEGENDRE).ravel()
-    weight = (half[:, None] * _LEGENDRE_WEIGHTS).ravel()
-    return z, weight * jnp.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 
 
 def expectation(
@@ -60,7 +41,7 @@ def expectation(
 
     def one(variance: Array) -> Array:
         root = jnp.maximum(jnp.sqrt(variance), TINY)
-        z, weight = _normal_rule(jnp.concatenate([STEPS, np.concatenate([SCALE, TAIL, kinks]) / root]), halved)
+        z, weight = normal_rule(jnp.concatenate([STEPS, np.concatenate([SCALE, TAIL, kinks]) / root]), halved)
         return jnp.sum(weight * fn(root * z))
 
     q = variances("q", q)
@@ -102,29 +83,6 @@ def resolved(act: Activation, q: np.ndarray) -> np.ndarray:
     return (np.abs(np.asarray(found) / np.asarray(finer) - 1.0) <= 1e-9) | (closed_form(act) is not None)
 
 
-class Rule(NamedTuple):
-    """Which panels a pair needs: ends for the Gaussian, marks for the activation, and whether points come close."""
-
-    steps: tuple[float, ...]
-    marks: tuple[float, ...]
-    close: bool
-
-
-def choose_rule(variances: tuple[Array, ...], delta: Array) -> Rule:
-    """The cheapest panels that keep all digits, from the values where they are known (not under ``jit``).
-
-    Up to variance 16 even panels no wider than 2.5 units of the activation do; differences of values at points a
-    fraction 1e-2 apart are good to 14 digits as they are.
-    """
-    known = not any(isinstance(a, jax.core.Tracer) for a in (*variances, delta)) and delta.size > 0
-    largest = max(float(np.asarray(q).max()) for q in variances) if known else np.inf
-    close = not known or float(np.asarray(delta).min()) < 1e-4
-    if largest > 16.0:
-        return Rule(tuple(STEPS), tuple(SCALE), close)
-    panels = 8 * 2 ** math.ceil(max(0.0, 0.5 * math.log2(max(largest, 1.0))))
-    return Rule(tuple(np.linspace(-REACH, REACH, panels + 1)), (), close)
-
-
 class Pair(NamedTuple):
     """What one layer does to two pre-activations: see ``pair``."""
 
@@ -161,7 +119,8 @@ def _pair_in_closed_form(act: Activation, q1: Array, q2: Array, delta: Array) ->
     product = form.slope_product(q1, q2, delta)
     same = form.slope_gap(q1, delta)
     mixed = 0.5 * (form.moment(q1, 1) + form.moment(q2, 1)) - product
-    return Pair(form.gap(q1, q2, delta), product, jnp.where(q1 == q2, same, mixed))
+    gap = jnp.maximum(form.gap(q1, q2, delta), 0.0)  # compiled, a zero may come out a rounding below
+    return Pair(gap, product, jnp.where(q1 == q2, same, mixed))
 
 
 def pair_by_panels(act: Activation, q1: Array, q2: Array, delta: Array, rule: Rule | None = None) -> Pair:
@@ -234,11 +193,11 @@ def _pair_expectation(
     points, steps = jnp.asarray(np.array([0.0, *kinks])), jnp.asarray(np.array(rule.steps))
     meet = (points[:, None] / root1 - sign * points[None, :] / root2).ravel() / (2.0 * floor)
     spread = np.array(rule.marks) * 0.5 * (1.0 / root1 + 1.0 / root2) / floor
-    outer, outer_weight = _normal_rule(jnp.concatenate([steps, meet, spread]))
+    outer, outer_weight = normal_rule(jnp.concatenate([steps, meet, spread]))
 
     def inner(y: Array) -> Any:
         breaks = [(marks / root1 - small * y) / big, (sign * marks / root2 + small * y) / big, steps]
-        x, weight = _normal_rule(jnp.concatenate(breaks))
+        x, weight = normal_rule(jnp.concatenate(breaks))
         u = root1 * (big * x + small * y)
         v = sign * root2 * (big * x - small * y)
         # u - v from what it is made of: for c >= 0 the large parts cancel by algebra, not by rounding

@@ -17,7 +17,8 @@ from jaxtyping import Float
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.errors import LARGEST, Scalar, check_choice, check_depth, check_sigma, plain, require_x64
-from ntk_eoc.gaussian import Rule, choose_rule, pair, second_moment
+from ntk_eoc.gaussian import pair, second_moment
+from ntk_eoc.panels import Rule, choose_rule
 
 ARCHITECTURES = ("ffnn", "residual")
 

@@ -24,8 +24,8 @@ from scipy.special import digamma, gammaln
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.errors import Scalar, check_cosine, check_depth, check_sigma, require_x64
-from ntk_eoc.gaussian import choose_rule
 from ntk_eoc.kernels import Kernels, check_inputs, first_layer, next_state
+from ntk_eoc.panels import choose_rule
 from ntk_eoc.tables import arrays_of, evaluate, look_up, table
 from ntk_eoc.zonal import compensated
 

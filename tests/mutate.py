@@ -36,6 +36,7 @@ TESTS = {
     "rays": ["rays"],
     "maps": ["meanfield"],
     "meanfield": ["rays", "meanfield"],
+    "panels": ["gaussian"],
     "gaussian": ["gaussian", "closed_forms"],
     "tables": ["zonal"],
     "zonal": ["zonal"],

@@ -12,7 +12,8 @@ from mpmath import mp, mpf
 
 from ntk_eoc.activations import NAMED, Activation, get
 from ntk_eoc.closed_forms import angle, closed_form, sin_minus_theta_cos
-from ntk_eoc.gaussian import Pair, Rule, pair, pair_by_panels
+from ntk_eoc.gaussian import Pair, pair, pair_by_panels
+from ntk_eoc.panels import Rule
 
 SPECS = ["relu", "leaky_relu:0.3", "erf", "sin"]
 DELTAS = [2.0, 1.9999, 1.3, 1.0, 0.1, 1e-3, 1e-6, 1e-9, 1e-12, 1e-14]

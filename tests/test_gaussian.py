@@ -13,11 +13,12 @@ from mpmath import mp, mpf
 from ntk_eoc import gaussian
 from ntk_eoc.activations import NAMED, derivative
 from ntk_eoc.closed_forms import closed_form
-from ntk_eoc.gaussian import Pair, Rule, expectation, pair, pair_by_panels, second_moment, second_moment_by_panels
+from ntk_eoc.gaussian import Pair, expectation, pair, pair_by_panels, second_moment, second_moment_by_panels
+from ntk_eoc.panels import SCALE, STEPS, Rule
 
 ORACLE = json.loads((Path(__file__).parent / "oracle" / "gaussian_moments.json").read_text())
 MOMENTS = {(row["activation"], row["order"]): row["moments"] for row in ORACLE["moments"]}
-DEAREST = Rule(tuple(gaussian.STEPS), tuple(gaussian.SCALE), True)
+DEAREST = Rule(tuple(STEPS), tuple(SCALE), True)
 PLAIN = Rule(tuple(np.linspace(-10.0, 10.0, 17)), (), True)  # what variances up to 4 need
 
 

@@ -16,6 +16,7 @@ ORDER = [
     "regularity",
     "rays",
     "closed_forms",
+    "panels",
     "gaussian",
     "maps",
     "meanfield",

@@ -132,7 +132,8 @@ def in_phases(config: SphereConfig) -> dict[str, dict[str, Any]]:
 
 def spheres(config: SphereConfig) -> dict[str, Spectrum]:
     """The spectrum of K^L/K^L(x, x) over the depths, in each phase."""
-    act, size = get(config.activation), {"dimension": config.dimension, "highest": config.highest}
+    act = get(config.activation)
+    size: dict[str, Any] = {"dimension": config.dimension, "highest": config.highest}
     return {phase: spectrum(act, config.depths, **sigmas, **size) for phase, sigmas in in_phases(config).items()}
 
 

@@ -27,7 +27,7 @@ from ntk_eoc.profile import ntk_ratio, profile
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 KINDS = (*READOUTS, "dense")
-SIGMAS = {"sigma_b": 0.0, "sigma_w": 2**0.5}
+SIGMAS: dict[str, Any] = {"sigma_b": 0.0, "sigma_w": 2**0.5}
 TILE = 2_000_000  # pairs of positions at a time
 
 
@@ -188,6 +188,19 @@ def load_deep(path: str | Path) -> tuple[DeepConfig, Float64[ndarray, "S D"]]:
 
 def _fields(about: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in about["config"].items()}
+
+
+Curves = dict[str, tuple[tuple[int, ...], ndarray]]  # (depths, values) by kind
+
+
+def curves(path: str | Path, deep_path: str | Path) -> dict[str, Curves]:
+    """What two records say of the pair of each data set; the flattened one goes on as deep as the second record."""
+    (config, found), (further, flat), every = load(path), load_deep(deep_path), {}
+    at = next(i for i, depth in enumerate(further.depths) if depth > config.depths[-1])
+    for name, rows, deep in zip(config.datasets, found.pair, flat, strict=True):
+        every[name] = {kind: (config.depths, ratio) for kind, ratio in zip(KINDS, rows, strict=True)}
+        every[name]["flatten"] = (config.depths + further.depths[at:], np.append(rows[0], deep[at:]))
+    return every
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

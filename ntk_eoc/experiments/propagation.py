@@ -15,10 +15,11 @@ from numpy import ndarray
 
 from ntk_eoc.activations import get
 from ntk_eoc.data import digits, train_test
-from ntk_eoc.gaussian import Rule, pair, second_moment
+from ntk_eoc.gaussian import pair, second_moment
 from ntk_eoc.kernels import kernels
 from ntk_eoc.meanfield import eoc_points, phase
 from ntk_eoc.networks import Network, layer_moments
+from ntk_eoc.panels import Rule
 
 # Panels for curves that are looked at: six digits up to variance 9 at a tenth of the usual cost.
 PICTURE = Rule(tuple(np.linspace(-10.0, 10.0, 9)), (), False)

@@ -51,10 +51,10 @@ def approach(axes: Sequence[Axes] | ndarray, found: Any) -> None:
         ax.set(xscale="log", xlabel="depth $L$")
 
 
-def convolutions(ax: Axes, depths: Sequence[int], found: Mapping[str, ndarray], limits: Sequence[float]) -> None:
-    """Normalised kernels of one pair of images over depth, by read-out, with their limits, dotted."""
-    for (name, ratio), color, dash in zip(found.items(), palette(3), DASHES, strict=True):
-        ax.plot(depths, ratio, color=color, linestyle=dash, marker="o", label=name)
+def convolutions(ax: Axes, found: Mapping[str, tuple[Sequence[int], ndarray]], limits: Sequence[float]) -> None:
+    """Normalised kernels of one pair of images, (depths, values) by read-out, with their limits, dotted."""
+    for (name, (depths, ratio)), color, dash in zip(found.items(), palette(3), DASHES, strict=True):
+        ax.plot(depths, ratio, color=color, linestyle=dash, marker="o", ms=3, label=name)
     for limit in limits:
         ax.axhline(limit, color="black", linestyle=":", linewidth=1.2)
     ax.set(xscale="log", xlabel="depth $L$", ylabel="kernel of two images over their own", ylim=(0, 1.02))
