@@ -19,7 +19,7 @@ from numpy import ndarray
 from ntk_eoc.activations import Activation
 from ntk_eoc.depth import depth_kernels
 from ntk_eoc.errors import Scalar, check_depth, check_sigma
-from ntk_eoc.gaussian import pair
+from ntk_eoc.gaussian import pair, second_moment
 
 
 def contributions(
@@ -33,7 +33,7 @@ def contributions(
     architecture: str = "ffnn",
 ) -> Float64[ndarray, " L"]:
     """The terms of layers 1..L of K^L(x, x'), ``architecture`` "ffnn" or "residual", for two inputs with
-    |x|^2/d = q0 and this cosine. Raises ``ValueError`` where the kernels leave the range of float64.
+    |x|^2/d = q0 and this cosine; sigmas are standard deviations. Raises ``ValueError`` as ``depth.depth_kernels`` does.
 
     >>> from ntk_eoc.activations import NAMED
     >>> contributions(NAMED["relu"], 1.0, 4, sigma_b=0.0, sigma_w=2**0.5).round(12).tolist()
@@ -42,8 +42,10 @@ def contributions(
     sigmas: dict[str, Any] = {"sigma_b": check_sigma("sigma_b", sigma_b), "sigma_w": check_sigma("sigma_w", sigma_w)}
     every = np.arange(1, check_depth(depth) + 1)
     found = depth_kernels(act, cosine, every, **sigmas, q0=q0, architecture=architecture)
-    own, q = found.q * (1.0 - found.delta), jnp.asarray(found.q[:-1])
-    slopes = np.asarray(sigma_w**2 * pair(act, q, q, jnp.asarray(found.delta[:-1])).slope_product)  # of layers 2..L
-    if architecture == "residual":
-        slopes, own = 1.0 + slopes, np.diff(own, prepend=0.0)
+    q = jnp.asarray(found.q[:-1])
+    layer = pair(act, q, q, jnp.asarray(found.delta[:-1]))
+    # a difference of two q^l would lose the digits of a weak branch
+    branch = sigma_b**2 + sigma_w**2 * second_moment(act, q) * (1.0 - layer.gap)
+    own = np.append(found.ntk[0], branch)
+    slopes = np.asarray(sigma_w**2 * layer.slope_product) + (1.0 if architecture == "residual" else 0.0)
     return own * np.append(np.cumprod(slopes[::-1])[::-1], 1.0)

@@ -1,7 +1,5 @@
 """Convolutional kernels of real images: tiles, what pooling is for, the record of the larger images."""
 
-from pathlib import Path
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,13 +10,14 @@ from ntk_eoc.convolution import conv_kernels
 from ntk_eoc.experiments import images
 from ntk_eoc.kernels import kernels
 
-FEW = images.ImagesConfig(datasets=("digits",), depths=(2, 3), learned=(2,), train=16, test=16)
+PAIRS = images.PairsConfig(("digits",), (2, 3), (60,))
+SHIFT = images.ShiftConfig((2,), train=16, test=16)
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> images.Images:
-    config, found = images.load(images.record(tmp_path_factory.mktemp("images"), FEW))
-    assert config == FEW
+    pairs, shift, found = images.load(images.record(tmp_path_factory.mktemp("images"), PAIRS, SHIFT))
+    assert (pairs, shift) == (PAIRS, SHIFT)
     return found
 
 
@@ -50,20 +49,17 @@ def test_only_pooling_takes_a_shifted_image_for_the_same() -> None:
 
 
 def test_what_is_recorded_is_read_back(recorded: images.Images) -> None:
-    assert recorded.pair.shape == (1, 3, 2) and recorded.accuracy.shape == (3, 2, 1)
-    first = data.load("digits", scaling="unit").train.x[:2].astype(np.float64)
-    np.testing.assert_array_equal(recorded.pair[0], images.pair_over_depth("digits", first, FEW.depths))
+    x = images.two_images("digits")
+    again = images.pair_over_depth("digits", x, PAIRS.depths + PAIRS.deeper)
+    np.testing.assert_array_equal(recorded.pair[0], again[:, :2])
+    np.testing.assert_array_equal(recorded.deeper[0], again[0, 2:])
+    assert recorded.accuracy.shape == (3, 2, 1)
+    depths, ratio = images.curves(PAIRS, recorded)["digits"]["flatten"]
+    assert depths == (2, 3, 60) and ratio.tolist() == again[0].tolist()
 
 
 def test_pooled_accuracies_do_not_move_with_the_images(recorded: images.Images) -> None:
     found = recorded.accuracy
-    assert (found * FEW.test == np.round(found * FEW.test)).all() and found[:, 0].min() > 0.3
+    assert (found * SHIFT.test == np.round(found * SHIFT.test)).all() and found[:, 0].min() > 0.3
     assert found[1, 0] == found[1, 1]
     assert (found[[0, 2], 1] < found[[0, 2], 0]).all()
-
-
-def test_a_deep_record_is_read_back(tmp_path: Path) -> None:
-    config, found = images.load_deep(images.record(tmp_path, images.DeepConfig(("digits",), (3, 60))))
-    assert config.depths == (3, 60)
-    x = images.two_images("digits")
-    np.testing.assert_allclose(found[0], images.grams("digits", x[:1], x[1:], (3, 60))[0, :, 0, 0], rtol=1e-12)

@@ -47,31 +47,35 @@ def terms(config: TermsConfig) -> dict[str, Float64[ndarray, " L"]]:
     return {name: parts / parts[-1] for name, parts in found.items()}
 
 
+def phases_of(name: str, off: tuple[float, float]) -> dict[str, dict[str, Any]]:
+    """Sigmas as keywords in the three phases: on the edge, and with the sigma_w of ``off`` below and above it.
+
+    >>> list(phases_of("erf", (0.5, 2.0)))
+    ['ordered', 'edge', 'chaotic']
+    """
+    on = edge(name)
+    return {"ordered": {**on, "sigma_w": off[0]}, "edge": on, "chaotic": {**on, "sigma_w": off[1]}}
+
+
 @dataclass(frozen=True)
 class PhasesConfig:
-    """Networks of tanh in the three phases, and a residual one of ReLU."""
+    """Two inputs in networks of tanh in the three phases, and in a residual one of ReLU."""
 
     depth: int = 50
     cosine: float = 0.2
-    sigma_b: float = 0.2
     off: tuple[float, float] = (1.0, 2.0)  # sigma_w of the ordered and of the chaotic network
 
 
 def phases(config: PhasesConfig) -> dict[str, Float64[ndarray, "2 L"]]:
     """Shares of layers 1..L in K^L(x, x) and in K^L(x, x'), by kind of network."""
-    on = edge("tanh", config.sigma_b)
-    found = {
-        "ordered": ("tanh", {**on, "sigma_w": config.off[0]}, "ffnn"),
-        "edge": ("tanh", on, "ffnn"),
-        "chaotic": ("tanh", {**on, "sigma_w": config.off[1]}, "ffnn"),
-        "residual": ("relu", edge("relu"), "residual"),
-    }
-
-    def shares(cosine: float, name: str, sigmas: dict[str, Any], kind: str) -> Float64[ndarray, " L"]:
-        parts = contributions(get(name), cosine, config.depth, **sigmas, architecture=kind)
-        return parts / parts.sum()
-
-    return {kind: np.array([shares(c, *row) for c in (1.0, config.cosine)]) for kind, row in found.items()}
+    kinds = {kind: ("tanh", sigmas, "ffnn") for kind, sigmas in phases_of("tanh", config.off).items()}
+    kinds["residual"] = ("relu", edge("relu"), "residual")
+    found = {}
+    for kind, (name, sigmas, architecture) in kinds.items():
+        pairs = (1.0, config.cosine)
+        parts = [contributions(get(name), c, config.depth, **sigmas, architecture=architecture) for c in pairs]
+        found[kind] = np.array([part / part.sum() for part in parts])
+    return found
 
 
 @dataclass(frozen=True)
@@ -124,17 +128,14 @@ class SphereConfig:
     images: int = 500  # digits beside them
 
 
-def in_phases(config: SphereConfig) -> dict[str, dict[str, Any]]:
-    """The sigmas of each phase as keywords."""
-    on = edge(config.activation)
-    return {"ordered": {**on, "sigma_w": config.off[0]}, "edge": on, "chaotic": {**on, "sigma_w": config.off[1]}}
-
-
 def spheres(config: SphereConfig) -> dict[str, Spectrum]:
     """The spectrum of K^L/K^L(x, x) over the depths, in each phase."""
     act = get(config.activation)
     size: dict[str, Any] = {"dimension": config.dimension, "highest": config.highest}
-    return {phase: spectrum(act, config.depths, **sigmas, **size) for phase, sigmas in in_phases(config).items()}
+    return {
+        phase: spectrum(act, config.depths, **sigmas, **size)
+        for phase, sigmas in phases_of(config.activation, config.off).items()
+    }
 
 
 def digit_spectra(config: SphereConfig) -> dict[str, Float64[ndarray, "D N"]]:
@@ -144,7 +145,7 @@ def digit_spectra(config: SphereConfig) -> dict[str, Float64[ndarray, "D N"]]:
     """
     x, act = digits(config.images).x, get(config.activation)
     gaps, found = input_gaps(x - x.mean(axis=0)), {}
-    for phase, sigmas in in_phases(config).items():
+    for phase, sigmas in phases_of(config.activation, config.off).items():
         grams = 1.0 - ntk_gap(profile(act, config.depths, **sigmas), gaps)
         found[phase] = np.linalg.eigvalsh(grams)[:, ::-1] / config.images
     return found

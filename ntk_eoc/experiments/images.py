@@ -1,8 +1,8 @@
 """Convolutional kernels of real images: what depth leaves of a pair, and what pooling keeps of a digit.
 
 ReLU on the Edge of Chaos, filters of 3 x 3. Pooling compares every position of an image with every one of the other,
-which takes an hour for the published images: ``python -m ntk_eoc.experiments.images --out book/results`` records them.
-Flattened alone they take a minute, far deeper: with ``--deep``, in a record of its own.
+which takes half an hour for the published images: ``python -m ntk_eoc.experiments.images --out book/results`` records
+them, and flattened alone, which is quick, far deeper networks.
 """
 
 import argparse
@@ -32,35 +32,32 @@ TILE = 2_000_000  # pairs of positions at a time
 
 
 @dataclass(frozen=True)
-class ImagesConfig:
-    """The first two training images of each data set, as pixels over the largest one, are followed over ``depths``.
-
-    Of the digits, the first ``train`` of a permutation fixed by seed 0 are learned from at the depths ``learned``, and
-    the next ``test`` judged as they are and ``shift`` pixels down and to the right, round the edges.
-    """
+class PairsConfig:
+    """The first two training images of each data set over ``depths``, and flattened alone over ``deeper`` ones."""
 
     datasets: tuple[str, ...] = ("mnist", "cifar10")
     depths: tuple[int, ...] = (2, 5, 10, 20, 50, 100, 200)
-    learned: tuple[int, ...] = (2, 10, 30)
+    deeper: tuple[int, ...] = (400, 1000, 3000)
+
+
+@dataclass(frozen=True)
+class ShiftConfig:
+    """Kernel regression on the first ``train`` digits of a permutation fixed by seed 0; the next ``test`` are judged as
+    they are and ``shift`` pixels down and to the right, round the edges."""
+
+    depths: tuple[int, ...] = (2, 10, 30)
     train: int = 60
     test: int = 100
     shift: int = 2
 
 
 class Images(NamedTuple):
-    """``pair``: K^L(x, x')/sqrt(K^L(x, x) K^L(x', x')) of two images by data set, kind (``KINDS``) and depth;
-    ``accuracy`` of kernel regression on digits by kind, on images as they are and shifted, and depth."""
+    """``pair``: K^L(x, x')/sqrt(K^L(x, x) K^L(x', x')) of two images by data set, kind (``KINDS``) and depth, and
+    ``deeper`` of the flattened kind; ``accuracy`` of kernel regression by kind, as they are and shifted, and depth."""
 
     pair: Float64[ndarray, "S 3 D"]
-    accuracy: Float64[ndarray, "3 2 E"]
-
-
-@dataclass(frozen=True)
-class DeepConfig:
-    """The same two images, flattened, so deep that the positions have evened out."""
-
-    datasets: tuple[str, ...] = ("mnist", "cifar10")
-    depths: tuple[int, ...] = (50, 100, 200, 400, 1000, 3000)
+    deeper: Float64[ndarray, "S E"]
+    accuracy: Float64[ndarray, "3 2 F"]
 
 
 def pooled_limit(limit: float, positions: int) -> float:
@@ -123,14 +120,14 @@ def shifted(dataset: str, x: Float64[ndarray, "N d"], pixels: int) -> Float64[nd
     return np.roll(x.reshape(len(x), *SHAPES[dataset]), (pixels, pixels), (2, 3)).reshape(x.shape)
 
 
-def accuracies(config: ImagesConfig) -> Float64[ndarray, "3 2 E"]:
+def accuracies(config: ShiftConfig) -> Float64[ndarray, "3 2 F"]:
     """Shares of digits that kernel regression gets right, by kind, as they are and shifted, and depth."""
     chosen = data.digits(config.train + config.test)
     x, x_test = np.split(chosen.x, [config.train])
     y, y_test = np.split(chosen.y, [config.train])
-    known = np.linalg.solve(grams("digits", x, x, config.learned), targets(y))
+    known = np.linalg.solve(grams("digits", x, x, config.depths), targets(y))
     judged = (x_test, shifted("digits", x_test, config.shift))
-    sides = [grams("digits", rows, x, config.learned) @ known for rows in judged]
+    sides = [grams("digits", rows, x, config.depths) @ known for rows in judged]
     return np.stack([np.mean(outputs.argmax(axis=3) == y_test, axis=2) for outputs in sides], axis=1)
 
 
@@ -143,74 +140,55 @@ def two_images(dataset: str) -> Float64[ndarray, "2 d"]:
     return data.load(dataset, scaling="unit").train.x[:2].astype(np.float64)
 
 
-def images(config: ImagesConfig) -> Images:
-    """Everything in ``config``; errors as of ``two_images``."""
-    pairs = [pair_over_depth(name, two_images(name), config.depths) for name in config.datasets]
-    return Images(np.array(pairs), accuracies(config))
-
-
-def deep(config: DeepConfig) -> Float64[ndarray, "S D"]:
-    """The normalised kernel of two flattened images, by data set and depth; errors as of ``two_images``."""
-    found = []
-    for name in config.datasets:
+def images(pairs: PairsConfig, shift: ShiftConfig) -> Images:
+    """Everything that is recorded; errors as of ``two_images``."""
+    found, deeper = [], []
+    for name in pairs.datasets:
         x = two_images(name)
-        found.append([_normalised(name, x[:1], x[1:], depth, "flatten")[0, 0] for depth in config.depths])
-    return np.array(found)
+        found.append(pair_over_depth(name, x, pairs.depths))
+        deeper.append([_normalised(name, x[:1], x[1:], depth, "flatten")[0, 0] for depth in pairs.deeper])
+    return Images(np.array(found), np.array(deeper), accuracies(shift))
 
 
-def record(out: str | Path, config: ImagesConfig | DeepConfig) -> Path:
-    """Compute ``images`` or ``deep``; write ``images.npz`` or ``images_deep.npz`` into ``out`` and, beside it, where it
-    came from."""
-    began, whole = time.perf_counter(), isinstance(config, ImagesConfig)
-    arrays = images(config)._asdict() if isinstance(config, ImagesConfig) else {"pair": deep(config)}
-    names = ("digits", *config.datasets) if whole else config.datasets
+def record(out: str | Path, pairs: PairsConfig, shift: ShiftConfig) -> Path:
+    """Compute ``images``; write ``images.npz`` into ``out`` and, beside it, where it came from."""
+    began, found = time.perf_counter(), images(pairs, shift)
     about = records.about(
-        command="python -m ntk_eoc.experiments.images --out book/results" + ("" if whole else " --deep"),
-        config=asdict(config),
+        command="python -m ntk_eoc.experiments.images --out book/results",
+        config={"pairs": asdict(pairs), "shift": asdict(shift)},
         seed=None,
         seconds=time.perf_counter() - began,
-        data={file: sha for name in names for file, sha in data.checksums(name).items()},
+        data={file: sha for name in ("digits", *pairs.datasets) for file, sha in data.checksums(name).items()},
     )
-    return records.save(Path(out) / ("images.npz" if whole else "images_deep.npz"), arrays, about)
+    return records.save(Path(out) / "images.npz", found._asdict(), about)
 
 
-def load(path: str | Path) -> tuple[ImagesConfig, Images]:
-    """A record with its configuration; ``ValueError`` if the file is not what was recorded."""
+def load(path: str | Path) -> tuple[PairsConfig, ShiftConfig, Images]:
+    """A record with its configurations; ``ValueError`` if the file is not what was recorded."""
     arrays, about = records.load(path)
-    return ImagesConfig(**_fields(about)), Images(**arrays)
-
-
-def load_deep(path: str | Path) -> tuple[DeepConfig, Float64[ndarray, "S D"]]:
-    """The same of a record of ``deep``."""
-    arrays, about = records.load(path)
-    return DeepConfig(**_fields(about)), arrays["pair"]
-
-
-def _fields(about: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in about["config"].items()}
+    pairs = PairsConfig(**{name: tuple(values) for name, values in about["config"]["pairs"].items()})
+    shift = about["config"]["shift"]
+    return pairs, ShiftConfig(**{**shift, "depths": tuple(shift["depths"])}), Images(**arrays)
 
 
 Curves = dict[str, tuple[tuple[int, ...], ndarray]]  # (depths, values) by kind
 
 
-def curves(path: str | Path, deep_path: str | Path) -> dict[str, Curves]:
-    """What two records say of the pair of each data set; the flattened one goes on as deep as the second record."""
-    (config, found), (further, flat), every = load(path), load_deep(deep_path), {}
-    at = next(i for i, depth in enumerate(further.depths) if depth > config.depths[-1])
-    for name, rows, deep in zip(config.datasets, found.pair, flat, strict=True):
+def curves(config: PairsConfig, found: Images) -> dict[str, Curves]:
+    """The pair of each data set as curves over depth; the flattened one goes on to the deeper networks."""
+    every: dict[str, Curves] = {}
+    for name, rows, deeper in zip(config.datasets, found.pair, found.deeper, strict=True):
         every[name] = {kind: (config.depths, ratio) for kind, ratio in zip(KINDS, rows, strict=True)}
-        every[name]["flatten"] = (config.depths + further.depths[at:], np.append(rows[0], deep[at:]))
+        every[name]["flatten"] = (config.depths + config.deeper, np.append(rows[0], deeper))
     return every
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Record the kernels of MNIST and CIFAR10 images in the folder ``--out``."""
+    """Record the kernels of MNIST and CIFAR10 images, and of shifted digits, in the folder ``--out``."""
     jax.config.update("jax_enable_x64", True)
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--out", required=True, help="folder for the record")
-    parser.add_argument("--deep", action="store_true", help="flattened only, up to 3000 layers: images_deep.npz")
-    args = parser.parse_args(arguments)
-    print(record(args.out, DeepConfig() if args.deep else ImagesConfig()))
+    parser.add_argument("--out", required=True, help="folder for images.npz and images.json")
+    print(record(parser.parse_args(arguments).out, PairsConfig(), ShiftConfig()))
 
 
 if __name__ == "__main__":
