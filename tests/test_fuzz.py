@@ -40,7 +40,7 @@ SAMPLED = (
     "dynamics.flow",
     "Network",
 )
-ELSEWHERE = {"second_moment_by_panels", "pair_by_panels", "resolved", "choose_rule", "correlation_limit"}
+ELSEWHERE = {"second_moment_by_panels", "pair_by_panels", "resolved", "correlation_limit"}
 ELSEWHERE |= {"rows", "folds", "is_odd", "chebyshev_points", "chebyshev_series", "at_angles"}  # of checked arrays
 
 
