@@ -37,7 +37,7 @@ export JAX_PLATFORMS ?= cpu
 
 ABOUT_THE_SITE = $(shell grep -l built_site tests/test_*.py)
 
-.PHONY: help book test thorough browser verify claims bench fuzz mutate notebooks sums licences lint lock newest serve clean distclean
+.PHONY: help book test thorough browser verify claims bench fuzz mutate notebooks sums recipes licences lint lock newest serve clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -83,6 +83,11 @@ notebooks: $(STAMP) ## execute the chapters in place and save them (NOTEBOOKS=..
 
 sums: $(STAMP) ## write SHA256SUMS, with which make test sees a flipped bit in anything that a run recorded
 	@$(PY) tools/checksums.py
+
+# The frameworks lie beside the environment and come last on the path: what the lock says stays what is imported.
+recipes: $(STAMP) ## execute the recipes of recommend as pasted, in PyTorch, Flax and Keras (installs them: gigabytes)
+	@$(PY) -m pip install --quiet --upgrade --target $(VENV)/frameworks torch flax keras
+	@$(PY) -c "import sys, pytest; sys.path.append('$(VENV)/frameworks'); sys.exit(pytest.main(['tests/test_recipes.py']))"
 
 licences: $(STAMP) ## refuse an installed distribution whose licence is not permissive
 	@$(PY) tools/licences.py
