@@ -59,7 +59,10 @@ def save(path: Path | str, arrays: Arrays, about: Mapping[str, Any]) -> Path:
     Each file is complete or absent under its name. Raises ``ValueError`` for an array that only pickle could store.
     """
     path, buffer = Path(path).with_suffix(".npz"), io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:  # NumPy's own allow_pickle=False is newer than the oldest that we allow
+            raise ValueError(f"{name}: expected an array without Python objects, got dtype {np.asarray(array).dtype}")
+    np.savez_compressed(buffer, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, buffer.getvalue())
     text = json.dumps({**about, "sha256": _sha256(buffer.getvalue())}, indent=2, allow_nan=False)

@@ -199,7 +199,7 @@ def test_broken_and_foreign_folders_are_refused(tmp_path: Path) -> None:
     assert f"{file}: expected contents of sha256 {arrays['sha256']}, found " in complaint(tmp_path)
     np.savez(file, x=np.zeros(3))
     assert "expected a complete checkpoint" in complaint(tmp_path)
-    np.savez(file, about=np.array([{}], dtype=object), allow_pickle=True)
+    np.savez(file, about=np.array([{}], dtype=object))
     assert "expected a complete checkpoint" in complaint(tmp_path)
     file.write_bytes(content)
     assert train(CONFIG, DATA, out=tmp_path, resume=True).diverged == (None, None)
