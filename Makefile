@@ -37,7 +37,7 @@ export JAX_PLATFORMS ?= cpu
 
 ABOUT_THE_SITE = $(shell grep -l built_site tests/test_*.py)
 
-.PHONY: help book test thorough browser verify claims bench fuzz mutate notebooks sums recipes licences lint lock newest serve clean distclean
+.PHONY: help book test thorough browser verify claims bench fuzz versions mutate notebooks sums recipes licences lint lock newest serve clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -72,6 +72,13 @@ bench: $(STAMP) ## time this package beside its peers, alternately; writes bench
 
 fuzz: $(STAMP) ## hostile calls and command lines at random, CALLS=10000 of each in SECONDS=20000; records the counts
 	@$(PY) tests/fuzz.py --calls $(CALLS) --lines $(CALLS) --seconds $(SECONDS) --record book/results/faults.json
+	@$(PY) tools/checksums.py
+
+versions: $(STAMP) ## what make test runs, with the oldest and the newest releases allowed (PYTHON=...); records the counts
+	@for resolution in lowest-direct highest; do \
+	  $(PY) tests/versions.py --python $(or $(PYTHON),python3) --resolution $$resolution \
+	    --record book/results/versions.json || exit 1; \
+	done
 	@$(PY) tools/checksums.py
 
 mutate: $(STAMP) ## SAMPLE=20 mutants of each mathematical module: do the tests notice? see tests/MUTATION.md
