@@ -82,7 +82,8 @@ versions: $(STAMP) ## what make test runs, with the oldest and the newest releas
 	@$(PY) tools/checksums.py
 
 mutate: $(STAMP) ## SAMPLE=20 mutants of each mathematical module: do the tests notice? see tests/MUTATION.md
-	@$(PY) tests/mutate.py --check --sample $(SAMPLE)
+	@$(PY) tests/mutate.py --check --sample $(SAMPLE) --record book/results/mutants.json
+	@$(PY) tools/checksums.py
 
 notebooks: $(STAMP) ## execute the chapters in place and save them (NOTEBOOKS=... for some)
 	@$(PY) tools/execute_notebooks.py $(NOTEBOOKS)

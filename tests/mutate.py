@@ -2,7 +2,8 @@
 
     python tests/mutate.py --sample 20 --seed 0
 
-draws that many mutants of each module and runs the module's tests on each, in a process of its own, until one fails.
+draws that many mutants of each module and runs the module's tests on each, in a process of its own, until one fails;
+``--record`` keeps the counts and the survivors in a JSON file, after each mutant, with where they came from.
 A mutant swaps an operator, shifts a comparison, moves a number, drops a minus, or exchanges two branches. The survivors
 are printed with their line; tests/MUTATION.md says of each why. What only shapes a message, an annotation or a
 docstring is not mutated.
@@ -12,6 +13,7 @@ import argparse
 import ast
 import contextlib
 import io
+import json
 import os
 import random
 import signal
@@ -20,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis  # imported once, before the processes part
 import jax  # noqa: F401
@@ -28,6 +31,8 @@ import pytest
 import scipy.integrate
 import scipy.optimize
 import scipy.stats  # noqa: F401
+
+from ntk_eoc import records
 
 ROOT = Path(__file__).parents[1]
 # The tests that a module answers to, the quickest first.
@@ -170,11 +175,16 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=20, help="mutants of each module")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop then, with what was done")
+    parser.add_argument("--record", type=Path, help="JSON file for the counts and the survivors")
     parser.add_argument("--check", action="store_true", help="first see that the tests pass without any change")
     parser.add_argument("modules", nargs="*", default=[*TESTS])
     args = parser.parse_args()
-    until, counts = time.monotonic() + args.seconds, dict.fromkeys(args.modules, (0, 0))
+    began = time.monotonic()
+    until, counts = began + args.seconds, {module: {"killed": 0, "tried": 0} for module in args.modules}
     rounds = {module: sampled(module, args.sample, args.seed) for module in args.modules}
+    survivors: list[dict[str, Any]] = []
+    # not records.about, which asks JAX for its devices: with them come threads, and then no process can be forked
+    about = {"command": "make mutate", "commit": records.commit(), "seed": args.seed, "sample": args.sample}
     for module in args.modules if args.check else []:
         start = time.monotonic()
         if killed(module, mutant((ROOT / "ntk_eoc" / f"{module}.py").read_text(), None)[0]):
@@ -187,23 +197,28 @@ def main() -> int:
                 continue
             place, line, text = found
             dead = killed(module, text)
-            counts[module] = (counts[module][0] + dead, counts[module][1] + 1)
+            counts[module]["killed"] += dead
+            counts[module]["tried"] += 1
             print("killed  " if dead else "SURVIVED", f"{module}.py:{line} (place {place})", flush=True)
             if not dead:
-                show(module, text)
-    dead, tried = (sum(pair[i] for pair in counts.values()) for i in (0, 1))
-    for module, (caught, all_of) in counts.items():
-        print(f"{module}: {caught} of {all_of} killed")
+                survivors.append({"module": module, "line": line, "change": change(module, text)})
+                print(f"    {survivors[-1]['change']}", flush=True)
+            if args.record:
+                spent = round(time.monotonic() - began, 1)
+                content = json.dumps({**about, "seconds": spent, "modules": counts, "survivors": survivors}, indent=2)
+                records.write_atomically(args.record, content.encode() + b"\n")
+    for module, found in counts.items():
+        print(f"{module}: {found['killed']} of {found['tried']} killed")
+    dead, tried = (sum(found[key] for found in counts.values()) for key in ("killed", "tried"))
     print(f"{dead} of {tried} killed ({dead / max(tried, 1):.1%}), seed {args.seed}")
     return 0
 
 
-def show(module: str, text: str) -> None:
-    """The lines that a survivor changes."""
+def change(module: str, text: str) -> list[str]:
+    """The lines that a mutant changes, before and after in turn."""
     before = ast.unparse(ast.parse((ROOT / "ntk_eoc" / f"{module}.py").read_text())).splitlines()
-    for old, new in zip(before, text.splitlines(), strict=False):
-        if old != new:
-            print(f"    - {old.strip()}\n    + {new.strip()}", flush=True)
+    pairs = zip(before, text.splitlines(), strict=False)
+    return [line.strip() for pair in pairs if pair[0] != pair[1] for line in pair]
 
 
 if __name__ == "__main__":
