@@ -37,7 +37,7 @@ export JAX_PLATFORMS ?= cpu
 
 ABOUT_THE_SITE = $(shell grep -l built_site tests/test_*.py)
 
-.PHONY: help book test thorough browser verify claims bench fuzz versions mutate notebooks sums recipes licences lint lock newest serve clean distclean
+.PHONY: help book test thorough browser verify claims bench fuzz versions repeat mutate notebooks sums recipes licences lint lock newest serve clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -80,6 +80,13 @@ versions: $(STAMP) ## what make test runs, with the oldest and the newest releas
 	    --record book/results/versions.json || exit 1; \
 	done
 	@$(PY) tools/checksums.py
+
+repeat: $(STAMP) ## build the book twice: is every figure the same, to the last digit? records the answer
+	@$(MAKE) book
+	@rm -rf _build/before && mkdir _build/before && mv _build/html/_arrays _build/before && mv _build/before $(VENV)/before
+	@$(MAKE) book
+	@$(PY) tests/repeat.py $(VENV)/before _build/html --record book/results/repeats.json; status=$$?; \
+	rm -rf $(VENV)/before; $(PY) tools/checksums.py && exit $$status
 
 mutate: $(STAMP) ## SAMPLE=20 mutants of each mathematical module: do the tests notice? see tests/MUTATION.md
 	@$(PY) tests/mutate.py --check --sample $(SAMPLE) --record book/results/mutants.json

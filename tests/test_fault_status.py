@@ -28,12 +28,13 @@ def test_releases_are_rows() -> None:
     part = {"passed": 2000, "failed": 1, "skipped": 3}
     row = {
         "resolution": "lowest-direct",
+        "devices": 1,
         "versions": {"python": "3.12.1", "jax": "0.10.0", "numpy": "2.0.0"},
         "commit": "0123456789abc",
         "found": {"unit tests": part},
     }
     last = fault_status.versions({"rows": [row]}).splitlines()[-1]
-    assert last == "| 3.12.1 | oldest | 0.10.0 | 2.0.0 | 2,000 passed, 1 failed | not run | `0123456789` |"
+    assert last == "| 3.12.1 | oldest | 0.10.0 | 2.0.0 | 1 | 2,000 passed, 1 failed | not run | `0123456789` |"
     assert fault_status.NOT_RUN in fault_status.versions(None)
 
 

@@ -69,12 +69,22 @@ def seeds(record: Record) -> tuple[int, str]:
     ), f"{_counted(count, 'seed')}: {_counted(moved, 'verdict')} moved, {out} evidence out of its tolerance"
 
 
+def repeats(record: Record) -> tuple[int, str]:
+    """How many figures were made twice, and how many came out otherwise.
+
+    >>> repeats({"figures": 60, "different": []})
+    (60, '0 differ in any digit')
+    """
+    return record["figures"], f"{len(record['different'])} differ in any digit"
+
+
 # Title, file, and what it says. The title links nowhere: the command that remakes a record stands in it.
 RUNS: tuple[tuple[str, str, Callable[[Record], tuple[int, str]]], ...] = (
     ("Hostile arguments and command lines at random", "faults.json", inputs),
     ("Processes stopped, disks filled, folders made read-only", "kills.json", stops),
     ("Formulas changed in one place", "mutants.json", mutants),
     ("Verdicts at other seeds", "seeds.json", seeds),
+    ("Figures of the whole book made twice", "repeats.json", repeats),
 )
 
 
@@ -95,14 +105,15 @@ def versions(record: Record | None) -> str:
     if record is None:
         return f"Tests on the oldest and the newest releases: {NOT_RUN}."
     lines = [
-        "| Python | releases | JAX | NumPy | unit tests | cells of chapters | commit |",
-        "|---|---|---|---|---|---|---|",
+        "| Python | releases | JAX | NumPy | XLA devices | unit tests | cells of chapters | commit |",
+        "|---|---|---|---|---:|---|---|---|",
     ]
     for row in record["rows"]:
         kind = "oldest" if row["resolution"].startswith("lowest") else "newest"
         found = [_outcome(row["found"].get(part)) for part in ("unit tests", "cells of chapters")]
-        named = [row["versions"][name] for name in ("python", "jax", "numpy")]
-        lines.append(f"| {named[0]} | {kind} | {named[1]} | {named[2]} | {' | '.join(found)} | `{commit(row)}` |")
+        python, jax, numpy = (row["versions"][name] for name in ("python", "jax", "numpy"))
+        cells = [python, kind, jax, numpy, str(row["devices"]), *found, f"`{commit(row)}`"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
