@@ -68,6 +68,7 @@ def build_parser() -> Parser:
     add_gram(command("gram", commands.run_gram, "the Gram matrix of a file of inputs, into a folder on disk"))
     verify = command("verify", commands.run_verify, "run the evidence for every claim of the paper", activation=False)
     verify.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these claims")
+    verify.add_argument("--seed", type=whole, default=0, metavar="N", help="of what some evidence draws (default 0)")
     reproduce = command("reproduce", commands.run_reproduce, "a figure or table into a folder", activation=False)
     add_reproduce(reproduce)
     command("activations", commands.run_activations, "the named activations", activation=False)
@@ -97,9 +98,7 @@ def add_reproduce(sub: Parser) -> None:
     scale.add_argument("--quick", action="store_true", help="a size for seconds, on the digits (default)")
     scale.add_argument("--full", action="store_true", help="the paper's size, on MNIST unless --dataset says otherwise")
     sub.add_argument("--dataset", help="digits, mnist or cifar10")
-    sub.add_argument(
-        "--activations", nargs="+", default=[], metavar="ROW", help="rows by name, or the groups paper and ours"
-    )
+    sub.add_argument("--activations", nargs="+", default=[], metavar="ROW", help="rows by name, or paper, or ours")
     sub.add_argument("--seeds", type=whole, metavar="N", help="independent runs of each row")
     sub.add_argument("--epochs", type=whole, metavar="N", help="passes over the training set")
     sub.add_argument("--width", type=whole, metavar="W", help="units of a layer")

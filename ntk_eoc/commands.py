@@ -168,7 +168,7 @@ def run_verify(args: argparse.Namespace) -> Answer:
     def watch(claims: Iterable[Any]) -> Iterable[Any]:
         return tqdm(list(claims), desc="claims", unit="claim", disable=not sys.stderr.isatty())
 
-    return report(verify(args.only, watch))
+    return report(verify(args.only, watch, args.seed), args.seed)
 
 
 def run_reproduce(args: argparse.Namespace) -> Answer:

@@ -160,6 +160,18 @@ def check_depth(value: object) -> int:
     return int(depth)
 
 
+def check_seed(value: object) -> int:
+    """A seed: a whole number from 0 to a million, so that several of them, or a multiple, still suit every generator.
+
+    >>> check_seed(7)
+    7
+    """
+    seed = number("seed", value)
+    if seed != int(seed) or not 0 <= seed <= 10**6:
+        raise ValueError(f"seed: expected a whole number from 0 to 1000000, got {seed:g}")
+    return int(seed)
+
+
 def check_choice(name: str, value: str, allowed: Iterable[str]) -> str:
     """One of ``allowed``; the nearest one is suggested otherwise."""
     choices = list(allowed)

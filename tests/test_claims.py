@@ -139,7 +139,7 @@ def test_unknown_ids_are_refused_with_the_nearest_one():
 
 def test_report_has_the_public_keys():
     found = claims.report(claims.verify(["prop2a", "tab1"]))
-    assert set(found) == {"version", "commit", "claims"}
+    assert set(found) == {"version", "commit", "seed", "claims"}
     keys = {"id", "item", "statement", "verdict", "measured", "expected", "tolerance", "ok", "seconds", "chapter"}
     assert all(keys <= set(entry) for entry in found["claims"])
     assert json.loads(json.dumps(found, allow_nan=False)) == found

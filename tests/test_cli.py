@@ -174,6 +174,7 @@ BAD = [
     (["law", "identity", "--sigma-b", "0"], "linear"),
     (["law", "tanh", "--sigma-b", "0.2", "--architecture", "residual"], "homogeneous"),
     (["verify", "--only", "lemma"], "did you mean 'lemma1'"),
+    (["verify", "--only", "tab1", "--seed", "-1"], "seed: expected a whole number from 0 to 1000000, got -1"),
     (["fly"], "invalid choice"),
 ]
 

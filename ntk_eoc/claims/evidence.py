@@ -228,7 +228,7 @@ def fig1c() -> list[Row]:
     return rows
 
 
-def grad() -> list[Row]:
+def grad(seed: int = 0) -> list[Row]:
     """Layer contributions of one order: K^L(x, x) grows by q per layer, from an input off the variance fixed point."""
     rows = []
     for name, sigma_b in (("tanh", 0.2), ("elu", 0.2), ("relu", 0.0)):
@@ -236,4 +236,4 @@ def grad() -> list[Row]:
         found = depth_kernels(act, 0.0, [2000, 4000], sigma_b=sigma_b, sigma_w=sigma_w, q0=0.8)
         per_layer = slope(found.ntk_diagonal, np.array([2000.0, 4000.0])) / float(found.q[-1])
         rows.append(Row(f"{name}: growth of K^L(x, x) per layer over q", per_layer, 1.0, 1e-6, "printed"))
-    return rows + grad_layers()
+    return rows + grad_layers(seed)

@@ -15,22 +15,22 @@ from ntk_eoc.optimise import linearise
 UNITS = 0.75  # of time at which spreads are compared
 
 
-def sgd() -> list[Row]:
+def sgd(seed: int = 0) -> list[Row]:
     """Mean and spread over batches, the ways of drawing them, stability, and where the runs end."""
-    task = nets.Task()
+    task = nets.Task(seed=seed)
     given = nets.problem(task)
     return [
-        *_every_sequence(),
-        *_orders(nets.infinite_gram(task, given.x), nets.start(given)),
-        *_stability(nets.infinite_gram(task, given.x), nets.start(given)),
-        *_ends(),
-        _real_network(),
+        *_every_sequence(seed),
+        *_orders(nets.infinite_gram(task, given.x), nets.start(given), seed),
+        *_stability(nets.infinite_gram(task, given.x), nets.start(given), seed),
+        *_ends(seed),
+        _real_network(seed),
     ]
 
 
-def _every_sequence() -> list[Row]:
+def _every_sequence(seed: int) -> list[Row]:
     """All 729 sequences of three batches of two, on the parameters of a linearised network with three digits."""
-    given = nets.problem(nets.Task("tanh", 16, images=3))
+    given = nets.problem(nets.Task("tanh", 16, images=3, seed=seed))
     rate, rows = 0.8 * theory.sure_bound(given.gram, 2), sampling.every_sequence(3, batch=2, steps=3)
     function = linearise(given.apply, given.params)
     runs = sampling.follow(function, given.params, given.x, given.y, rows, rate=rate, steps=[3])[:, 0]
@@ -43,7 +43,7 @@ def _every_sequence() -> list[Row]:
     ]
 
 
-def _orders(gram: ndarray, start: ndarray) -> list[Row]:
+def _orders(gram: ndarray, start: ndarray, seed: int) -> list[Row]:
     """Orders in eta and B at a fixed time, from exact moments at small rates; in epochs from 256 runs."""
     pace, each, n = 2.0**-7, float(gram[0, 0]), len(start)
     training = dynamics.flow(dynamics.decompose(gram), UNITS * n / each)
@@ -58,7 +58,7 @@ def _orders(gram: ndarray, start: ndarray) -> list[Row]:
     (spread, away), halved, doubled = measured(pace, 4), measured(pace / 2, 4), measured(pace, 8)
     law = np.sqrt(pace / each / 4) * float(theory.spread_law(gram, start, [UNITS * n / each])[0])
     paces = 2.0 ** np.array([-3, -4, -5, -6])
-    dealt = np.stack([_epochs(gram, start, value / each, round(UNITS * n / value)) for value in paces])
+    dealt = np.stack([_epochs(gram, start, value / each, round(UNITS * n / value), seed) for value in paces])
     calm = sampling.run_spread(np.moveaxis(dealt.reshape(len(paces), 8, -1, n), 2, 0)).T
     near = np.sqrt(np.mean((dealt - flow) ** 2, axis=(1, 2)))
     quantity = "distance of a run from the gradient flow: order in eta"
@@ -72,15 +72,15 @@ def _orders(gram: ndarray, start: ndarray) -> list[Row]:
     ]
 
 
-def _epochs(gram: ndarray, start: ndarray, rate: float, steps: int) -> ndarray:
-    rows = sampling.draw(len(start), batch=4, steps=steps, runs=256, seed=0, sampling="epochs")
+def _epochs(gram: ndarray, start: ndarray, rate: float, steps: int, seed: int) -> ndarray:
+    rows = sampling.draw(len(start), batch=4, steps=steps, runs=256, seed=seed, sampling="epochs")
     return sampling.simulate(gram, start, rows, rate=rate, steps=[steps])[:, 0]
 
 
-def _stability(gram: ndarray, start: ndarray) -> list[Row]:
+def _stability(gram: ndarray, start: ndarray, seed: int) -> list[Row]:
     """One row a step: 2/K(x, x) in mean square and in every single run, far below 2N/lambda_max."""
     each, bound = float(gram[0, 0]), theory.mean_square_bound(gram, 1)
-    runs = distances(gram, start, [1.9, 2.1], steps=200, runs=20).runs[:, :, -1]
+    runs = distances(gram, start, [1.9, 2.1], steps=200, runs=20, seed=seed).runs[:, :, -1]
     full = dynamics.stability_bound(dynamics.decompose(gram))
     return [
         Row("one row a step: largest stable rate times K(x, x)", bound * each, 2.0, 1e-6),
@@ -90,11 +90,11 @@ def _stability(gram: ndarray, start: ndarray) -> list[Row]:
     ]
 
 
-def _ends() -> list[Row]:
+def _ends(seed: int) -> list[Row]:
     """A long time: no noise is left with consistent labels; contradictory ones keep sqrt(eta/B) of it."""
     rows = []
     for doubled in (0, 2):
-        given = nets.problem(nets.Task(), doubled)
+        given = nets.problem(nets.Task(seed=seed), doubled)
         walk = nets.Walk(pace=2.0**-5, units=24.0)
         rate, last = nets.plan(given, walk)
         gram, start = given.gram, nets.start(given)
@@ -107,12 +107,12 @@ def _ends() -> list[Row]:
     ]
 
 
-def _real_network() -> Row:
+def _real_network(seed: int) -> Row:
     """The spread of a ReLU network of width 128 itself, against the kernel of infinite width."""
-    task, walk = nets.Task(), nets.Walk(pace=0.5, units=UNITS)
+    task, walk = nets.Task(seed=seed), nets.Walk(pace=0.5, units=UNITS)
     given = nets.problem(task)
     rate, last = nets.plan(given, walk)
-    runs = nets.runs(given, walk, jax.random.split(jax.random.key(0), 64), [last])
+    runs = nets.runs(given, walk, jax.random.split(jax.random.key(seed), 64), [last])
     gram = nets.infinite_gram(task, given.x)
     found = theory.moments(gram, nets.start(given), rate=rate, batch=walk.batch, steps=[last])
     ratio = sampling.run_spread(runs)[0] / theory.spread(found.covariance[0])

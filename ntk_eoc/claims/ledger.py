@@ -207,7 +207,7 @@ CLAIMS = (
 )
 
 _SOURCES = (evidence, evidence_finite, evidence_linear, evidence_flat, evidence_sgd, evidence_trained, evidence_beyond)
-EVIDENCE: dict[str, Callable[[], list[Row]]] = {
+EVIDENCE: dict[str, Callable[..., list[Row]]] = {
     claim.id: next(getattr(source, claim.id) for source in _SOURCES if hasattr(source, claim.id))
     for claim in CLAIMS
     if claim.verdict != NOT_RUN

@@ -40,7 +40,7 @@ class WidthConfig:
     images: int = 8
 
 
-def width_errors(config: WidthConfig) -> Float64[ndarray, "2 A D W S"]:
+def width_errors(config: WidthConfig, seed: int = 0) -> Float64[ndarray, "2 A D W S"]:
     """norm(K_n - K)/norm(K), Frobenius norms over the digits, for every network; dense first, then residual ones.
 
     >>> width_errors(WidthConfig(("relu",), (2,), (8, 16), seeds=3, images=2)).shape
@@ -55,7 +55,7 @@ def width_errors(config: WidthConfig) -> Float64[ndarray, "2 A D W S"]:
             for name in config.activations
         ]
         right = np.array([limit(act, net, x) for act, net in kinds])
-        found = ensembles(kinds, x, seeds=config.seeds)
+        found = ensembles(kinds, x, seeds=config.seeds, seed=seed)
         size = np.linalg.norm(right, axis=(1, 2))[:, None]
         return (np.linalg.norm(found - right[:, None], axis=(2, 3)) / size).reshape(2, -1, config.seeds)
 
@@ -96,7 +96,7 @@ class Ratio(NamedTuple):
     off: Float64[ndarray, "A C 2"]
 
 
-def ratio(config: RatioConfig, count: int = 4) -> Ratio:
+def ratio(config: RatioConfig, count: int = 4, seed: int = 0) -> Ratio:
     """Spread and bias of the kernel of finite networks on ``count`` digits.
 
     >>> ratio(RatioConfig(("relu",), (2, 8), (8, 16), numbers=3000)).cells.tolist()
@@ -108,7 +108,7 @@ def ratio(config: RatioConfig, count: int = 4) -> Ratio:
     def moments(depth: int, width: int) -> list[ndarray]:
         kinds = [(get(name), edge(name, width=width, depth=depth)) for name in config.activations]
         seeds = min(8192, 1 + config.numbers // (width * (x.shape[1] + (depth - 2) * width)))
-        found = ensembles(kinds, x, seeds=seeds)
+        found = ensembles(kinds, x, seeds=seeds, seed=seed)
         return [_moments(part / limit(act, net, x)) for part, (act, net) in zip(found, kinds, strict=True)]
 
     spread, on, off = np.moveaxis(np.array([moments(*cell) for cell in cells]), (1, 2), (1, 0))

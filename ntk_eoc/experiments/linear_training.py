@@ -188,13 +188,13 @@ class Scan(NamedTuple):
     own: Float64[ndarray, "2 W S"]
 
 
-def scan(config: Config, widths: Sequence[int], seeds: int) -> Scan:
-    """Both distances at several widths, for networks with the seeds 0, ..., ``seeds`` - 1.
+def scan(config: Config, widths: Sequence[int], seeds: int, first: int = 0) -> Scan:
+    """Both distances at several widths, for networks with the seeds ``first``, ..., ``first`` + ``seeds`` - 1.
 
     >>> scan(Config("erf", 2, images=10, steps=(0, 5)), [16, 32], 2).own.shape
     (2, 2, 2)
     """
-    runs = [[follow(config, width, seed) for seed in range(seeds)] for width in widths]
+    runs = [[follow(config, width, seed) for seed in range(first, first + seeds)] for width in widths]
     limits = [[distance(run.network, run.limit) for run in row] for row in runs]
     owns = [[distance(run.network, run.own) for run in row] for row in runs]
     return Scan(np.array(widths, float), *(np.moveaxis(np.array(found), -1, 0) for found in (limits, owns)))

@@ -45,23 +45,23 @@ class Drift(NamedTuple):
     loss: Float64[ndarray, "A C T"]
 
 
-def drift(config: DriftConfig) -> Drift:
+def drift(config: DriftConfig, seed: int = 0) -> Drift:
     """How far the kernel has moved after each number of steps, for every activation, size and network.
 
     >>> drift(DriftConfig(("tanh",), ((3, 8),), (1, 2), seeds=2, images=3)).moved.shape
     (1, 1, 2, 2)
     """
-    found = [[_train(name, *size, config) for size in config.sizes] for name in config.activations]
+    found = [[_train(name, *size, config, seed) for size in config.sizes] for name in config.activations]
     moved, loss = zip(*(zip(*row, strict=True) for row in found), strict=True)
     return Drift(np.array(moved), np.array(loss))
 
 
-def _train(activation: str, depth: int, width: int, config: DriftConfig) -> tuple[ndarray, ndarray]:
+def _train(activation: str, depth: int, width: int, config: DriftConfig, seed: int) -> tuple[ndarray, ndarray]:
     """(moved (T, S), loss (T,)) of the networks of one size."""
     act, net, x = get(activation), edge(activation, width=width, depth=depth), images(config.images)
     y = jnp.asarray(np.where(digits(config.images).y % 2, 1.0, -1.0))[:, None]
     rate = stability_bound(decompose(limit(act, net, x))) / 2
-    params = _one_stack(net, x.shape[1], config.seeds)
+    params = _one_stack(net, x.shape[1], config.seeds, seed)
     function = partial(side_by_side, act, net)
     start, now = np.asarray(kernels_of(params, x, act, net)), 0
     moved, losses = [], []
@@ -79,6 +79,6 @@ def side_by_side(act: Activation, net: Network, stack: Params, x: Array) -> Arra
     return jax.vmap(lambda params: apply(params, act, net, x)[:, 0], out_axes=1)(stack)
 
 
-def _one_stack(net: Network, d: int, seeds: int) -> Params:
-    stacks = list(draw(net, d, seeds=seeds))
+def _one_stack(net: Network, d: int, seeds: int, seed: int) -> Params:
+    stacks = list(draw(net, d, seeds=seeds, seed=seed))
     return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:seeds], *stacks)

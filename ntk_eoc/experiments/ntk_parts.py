@@ -64,7 +64,9 @@ class Slopes(NamedTuple):
     slopes: Float64[ndarray, "W S"]
 
 
-def learned_slopes(widths: Sequence[int], *, depth: int = 3, slope: float = 0.25, seeds: int = 256) -> Slopes:
+def learned_slopes(
+    widths: Sequence[int], *, depth: int = 3, slope: float = 0.25, seeds: int = 256, seed: int = 0
+) -> Slopes:
     """What one learned slope per layer adds to the kernel of leaky ReLU networks with the same weights.
 
     >>> learned_slopes((8,), seeds=3).slopes.shape
@@ -73,7 +75,7 @@ def learned_slopes(widths: Sequence[int], *, depth: int = 3, slope: float = 0.25
     x, found = images(1), []
     for width in widths:
         net = edge(f"leaky_relu:{slope}", width=width, depth=depth)
-        stacks = draw(net, x.shape[1], seeds=seeds)
+        stacks = draw(net, x.shape[1], seeds=seeds, seed=seed)
         parts = np.concatenate([np.asarray(_with_slopes(stack, x, net, slope)) for stack in stacks])[:seeds]
         found.append(parts.T / parts.sum(axis=1).mean())
     return Slopes(*np.moveaxis(np.array(found), 1, 0))

@@ -20,22 +20,23 @@ from ntk_eoc.errors import Scalar
 from ntk_eoc.experiments import table1
 from ntk_eoc.experiments.plans import REPORTED, Job, Plan, Size, command, jobs, size
 from ntk_eoc.folders import claim, differing
-from ntk_eoc.training import Curves, Result, checkpoint, train
+from ntk_eoc.training import Curves, Result, Seeds, checkpoint, train
 
 RECORD = "row.npz"
 Line = dict[str, Any]
 About = tuple[str, Plan, Path, Scalar | None]  # item, plan, folder, limit on memory
 
 
-def live(plan: Plan) -> dict[str, np.ndarray]:
-    """Test accuracy (S, E + 1) of every row of a plan of one size, trained here and now and kept nowhere.
+def live(plan: Plan, first: int = 0) -> dict[str, np.ndarray]:
+    """Test accuracy (S, E + 1) of every row of a plan of one size, trained here and now and kept nowhere, for the S
+    seeds from ``first`` on.
 
     >>> from ntk_eoc.experiments.plans import plan
     >>> live(plan("fig2", False, rows=["relu"], width=8, depth=3, epochs=1, seeds=1))["relu"].shape
     (1, 2)
     """
-    split = data.load(plan.dataset)
-    return {job.row: train(job.config, split).curves.test_accuracy for job in jobs(plan)}
+    split, seeds = data.load(plan.dataset), Seeds(plan.seeds, first)
+    return {job.row: train(replace(job.config, seeds=seeds), split).curves.test_accuracy for job in jobs(plan)}
 
 
 class Finished(NamedTuple):
