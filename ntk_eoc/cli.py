@@ -69,6 +69,8 @@ def build_parser() -> Parser:
     verify = command("verify", commands.run_verify, "run the evidence for every claim of the paper", activation=False)
     verify.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these claims")
     verify.add_argument("--seed", type=whole, default=0, metavar="N", help="of what some evidence draws (default 0)")
+    verify.add_argument("--out", type=Path, metavar="DIR", help="folder that keeps every claim once it is finished")
+    verify.add_argument("--resume", action="store_true", help="go on with the finished claims in that folder")
     reproduce = command("reproduce", commands.run_reproduce, "a figure or table into a folder", activation=False)
     add_reproduce(reproduce)
     command("activations", commands.run_activations, "the named activations", activation=False)

@@ -163,12 +163,19 @@ def run_gram(args: argparse.Namespace) -> Answer:
 
 
 def run_verify(args: argparse.Namespace) -> Answer:
-    from ntk_eoc.claims import report, verify
+    from ntk_eoc.claims import report, store, verify
 
     def watch(claims: Iterable[Any]) -> Iterable[Any]:
         return tqdm(list(claims), desc="claims", unit="claim", disable=not sys.stderr.isatty())
 
-    return report(verify(args.only, watch, args.seed), args.seed)
+    if args.out is None:
+        if args.resume:
+            raise ValueError("resume: expected --out with the folder to go on in, got none")
+        return report(verify(args.only, watch, args.seed), args.seed)
+    try:
+        return store.fill(args.out, args.only, watch, seed=args.seed, resume=args.resume)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; go on with the same line and --resume") from None
 
 
 def run_reproduce(args: argparse.Namespace) -> Answer:

@@ -27,8 +27,13 @@ def differing(folder: Path, config: dict[str, Any]) -> None:
 def claim(folder: Path, config: dict[str, Any]) -> None:
     """Make ``folder`` the place of ``config``; raises as ``differing`` does, ``OSError`` if it cannot be written."""
     differing(folder, config)
+    write(folder, NAME, json.dumps(config, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def write(folder: Path, name: str, content: bytes) -> None:
+    """``content`` as the whole file ``name`` in ``folder``; ``OSError`` in one sentence if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        records.write_atomically(folder / NAME, json.dumps(config, indent=2, sort_keys=True).encode() + b"\n")
+        records.write_atomically(folder / name, content)
     except OSError as error:
         raise OSError(f"out: cannot write into {folder} ({error.strerror or error})") from error

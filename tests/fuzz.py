@@ -431,7 +431,7 @@ def line(r: random.Random, folder: Path) -> list[str]:
             words += ["--kinks", r.choice(["", "0", "1,2", "a", "nan", ",", "1e999"])]
     elif command == "verify":
         words += ["--only", r.choice(["tab1", "lemma", "", "lemma1", "é"])]
-        words += r.choice([[], [], ["--seed", "-1"], ["--seed", usual()], ["--seed", "9" * 30]])
+        words += r.choice([[], [], ["--seed", "-1"], ["--seed", usual()], ["--seed", "9" * 30], ["--resume"]])
     elif command == "reproduce":
         words += [
             r.choice(["fig9", "", "table", "fig1a"]),
