@@ -1,4 +1,4 @@
-"""`ntk-eoc verify --out DIR --resume`: what is kept, what is refused."""
+"""`ntk-eoc verify --out DIR --resume` and the claims at several seeds: what is kept, what is refused."""
 
 import errno
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ntk_eoc import records
-from ntk_eoc.claims import ledger
+from ntk_eoc.claims import ledger, seeds, store
 from ntk_eoc.claims.rows import Row
 from ntk_eoc.claims.verify import origin
 from ntk_eoc.cli import main
@@ -137,3 +137,48 @@ def test_a_folder_that_cannot_be_written(
     said = refused(capsys, "--only", "eq4", "--out", tmp_path / "full")
     assert "out: cannot write into" in said and "No space left on device" in said
     assert "resume: expected --out" in refused(capsys, "--only", "eq4", "--resume")
+
+
+def test_claims_at_several_seeds(calls: list[str], capsys: Any, tmp_path: Path) -> None:
+    assert seeds.main(["--out", str(tmp_path), "--seeds", "3", "--only", "gd", "eq4"]) == 0
+    assert calls == ["eq4 0", "gd 0", "eq4 1", "gd 1", "eq4 2", "gd 2"]
+    assert [path.name for path in tmp_path.iterdir()] == ["seeds.json"]
+    found = json.loads((tmp_path / "seeds.json").read_text())
+    assert found["config"] == {"seeds": [0, 1, 2], "claims": ["eq4", "gd"]} and found["commit"] == records.commit()
+    assert list(found["claims"]) == ["eq4", "gd"]
+    assert found["claims"]["gd"]["verdicts"] == ["holds"] * 3 and found["claims"]["gd"]["ok"] == [True] * 3
+    row = {"quantity": "gd drawn", "side": "ours", "expected": 1.0, "tolerance": 0.1, "min": 1.0, "max": 1.02}
+    assert found["claims"]["gd"]["evidence"] == [row]
+    assert seeds.main(["--out", str(tmp_path), "--only", "eoc"]) == 2
+    assert seeds.main(["--out", str(tmp_path), "--seeds", "0"]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_several_seeds_go_on_after_a_stop(
+    calls: list[str], capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ["--out", str(tmp_path), "--seeds", "2", "--only", "eq4", "gd"]
+    right = store.evaluate
+
+    def stops(claim: Any, seed: int) -> Any:
+        if (claim.id, seed) == ("gd", 1):
+            raise KeyboardInterrupt
+        return right(claim, seed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "evaluate", stops)
+        assert seeds.main(line) == 130
+    assert "--resume" in capsys.readouterr().err and not (tmp_path / "seeds.json").exists()
+    assert seeds.main(line) == 2
+    assert "expected no finished claims" in capsys.readouterr().err
+    assert seeds.main([*line, "--resume"]) == 0
+    assert calls == ["eq4 0", "gd 0", "eq4 1", "gd 1"]
+    assert json.loads((tmp_path / "seeds.json").read_text())["claims"]["gd"]["evidence"][0]["max"] == 1.01
+
+
+def test_evidence_that_differs_in_more_than_what_was_measured_is_refused() -> None:
+    row = {"quantity": "order", "side": "ours", "expected": 1.0, "tolerance": 0.1, "measured": 1.0}
+    gd = {"id": "gd", "verdict": "holds", "ok": True}
+    reports = [{"claims": [{**gd, "evidence": [{**row, "expected": value}]}]} for value in (1.0, 2.0)]
+    with pytest.raises(ValueError, match="order: expected the same quantity, side, expected, tolerance"):
+        seeds.summary(reports)
