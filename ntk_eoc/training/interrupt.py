@@ -13,7 +13,8 @@ Interrupt = threading.Event
 def interruptible() -> Iterator[Interrupt]:
     """Within it, the first Ctrl-C sets the event and the second one acts as outside.
 
-    Elsewhere than in the main thread there are no signals, and nothing changes.
+    One that nobody acted on before the end acts after it. Elsewhere than in the main thread there are no signals, and
+    nothing changes.
     """
     pressed = Interrupt()
     if threading.current_thread() is not threading.main_thread():
@@ -30,3 +31,5 @@ def interruptible() -> Iterator[Interrupt]:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
+    if pressed.is_set():
+        signal.raise_signal(signal.SIGINT)
