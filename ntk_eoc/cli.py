@@ -17,6 +17,7 @@ from ntk_eoc import __version__, commands
 from ntk_eoc.commands import Answer
 
 DASK_HELP = "let the workers of this Dask scheduler compute, or with `local` one process for each core here"
+STOPPED = "stopped; go on with the same line, and with --resume where it has that option"
 ACT_HELP = "a name (see `ntk-eoc activations`), leaky_relu:SLOPE, or path/to/file.py:function"
 
 
@@ -221,21 +222,22 @@ def render(answer: Answer) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
-    args = build_parser().parse_args(argv)
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    warnings.showwarning = lambda text, *_: print(f"ntk-eoc {args.command}: {text}", file=sys.stderr)
+    name = "ntk-eoc"
     try:
+        args = build_parser().parse_args(argv)
+        name = f"ntk-eoc {args.command}"
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        warnings.showwarning = lambda text, *_: print(f"{name}: {text}", file=sys.stderr)
         answer = args.run(args)
         tables = {"verify": verify_table, "reproduce": reproduce_table, "recommend": recommend_table}
-        readable = tables.get(args.command, render)
-        text = json.dumps(answer, indent=2, allow_nan=False) if args.json else readable(answer)
+        text = json.dumps(answer, indent=2, allow_nan=False) if args.json else tables.get(args.command, render)(answer)
     except (ValueError, TypeError, RuntimeError, OSError) as error:
-        print(f"ntk-eoc {args.command}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"ntk-eoc {args.command}: {stop or 'interrupted'}", file=sys.stderr)
+        print(f"{name}: {str(stop) or STOPPED}", file=sys.stderr)
         return 130
     try:
         print(text)

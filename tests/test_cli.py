@@ -196,3 +196,20 @@ def test_console_script_runs_in_a_fresh_process():
         [sys.executable, "-m", "ntk_eoc.cli", "eoc", "relu", "--sigma-b", "0", "--json"], capture_output=True, text=True
     )
     assert done.returncode == 0 and json.loads(done.stdout)["points"][0]["chi"] == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("where", "name"), [("build_parser", "ntk-eoc"), ("commands.run_eoc", "ntk-eoc eoc")])
+def test_ctrl_c_is_answered_from_the_first_line_on(capsys, monkeypatch: pytest.MonkeyPatch, where: str, name: str):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"ntk_eoc.cli.{where}", pressed)
+    assert main(["eoc", "relu", "--sigma-b", "0"]) == 130
+    said = capsys.readouterr()
+    assert said.err == f"{name}: stopped; go on with the same line, and with --resume where it has that option\n"
+    assert said.out == ""
+
+
+def test_nothing_heavy_is_imported_before_ctrl_c_is_answered():
+    words = "import sys, ntk_eoc.cli; sys.exit(bool({'jax', 'numpy', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", words]).returncode == 0
