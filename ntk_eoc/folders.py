@@ -25,10 +25,13 @@ def differing(folder: Path, config: dict[str, Any]) -> None:
 
 
 def claim(folder: Path, config: dict[str, Any]) -> None:
-    """Make ``folder`` the place of ``config``; raises as ``differing`` does, ``OSError`` if it cannot be written."""
+    """Make ``folder`` the place of ``config``, without what a killed run was writing there; raises as ``differing``
+    does, ``OSError`` if it cannot be written."""
     differing(folder, config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for part in folder.glob(".*.part"):
+            part.unlink(missing_ok=True)
         records.write_atomically(folder / NAME, json.dumps(config, indent=2, sort_keys=True).encode() + b"\n")
     except OSError as error:
         raise OSError(f"out: cannot write into {folder} ({error.strerror or error})") from error
