@@ -9,12 +9,13 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ntk_eoc import __version__, commands
+from ntk_eoc.arguments import decimal, real, size, whole
 from ntk_eoc.commands import Answer
+from ntk_eoc.interrupts import end_at_once
 
 DASK_HELP = "let the workers of this Dask scheduler compute, or with `local` one process for each core here"
 STOPPED = "stopped; go on with the same line, and with --resume where it has that option"
@@ -111,34 +112,6 @@ def add_reproduce(sub: Parser) -> None:
     sub.add_argument("--dask", metavar="ADDRESS", help=DASK_HELP + "; the folder must be one that they see too")
 
 
-def whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-
-
-def size(text: str) -> int:
-    number = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)B?", text.strip().upper())
-    if number is None:
-        raise argparse.ArgumentTypeError(f"expected bytes, as 2000000 or 512M or 2G, got {text!r}")
-    return int(float(number[1]) * 1024 ** " KMG".index(number[2] or " "))
-
-
-def real(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-
-
-def decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-
-
 def verify_table(answer: Answer) -> str:
     """The ledger as a table: claim, paper's item, what was measured against what, verdict."""
     rows = []
@@ -221,11 +194,13 @@ def render(answer: Answer) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code."""
+    """Run one command line, without ``argv`` that of this process, which Ctrl-C then ends; returns the exit code."""
     name = "ntk-eoc"
     try:
         args = build_parser().parse_args(argv)
         name = f"ntk-eoc {args.command}"
+        if argv is None:
+            end_at_once(f"{name}: {STOPPED}")
         import jax
 
         jax.config.update("jax_enable_x64", True)
