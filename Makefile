@@ -16,6 +16,7 @@ WORKERS ?= 2
 CALLS ?= 10000
 SECONDS ?= 20000
 SAMPLE ?= 20
+KILLS ?= 100
 LOCK_FLAGS := --universal --all-extras --generate-hashes --no-header --fork-strategy requires-python
 
 # Nothing of the caller's own set-up may reach the environment, the kernels or the figures.
@@ -37,7 +38,7 @@ export JAX_PLATFORMS ?= cpu
 
 ABOUT_THE_SITE = $(shell grep -l built_site tests/test_*.py)
 
-.PHONY: help book test thorough browser verify claims bench fuzz versions repeat mutate notebooks sums recipes licences lint lock newest serve clean distclean
+.PHONY: help book test thorough browser verify claims bench fuzz kills versions repeat mutate notebooks sums recipes licences lint lock newest serve clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -72,6 +73,10 @@ bench: $(STAMP) ## time this package beside its peers, alternately; writes bench
 
 fuzz: $(STAMP) ## hostile calls and command lines at random, CALLS=10000 of each in SECONDS=20000; records the counts
 	@$(PY) tests/fuzz.py --calls $(CALLS) --lines $(CALLS) --seconds $(SECONDS) --record book/results/faults.json
+	@$(PY) tools/checksums.py
+
+kills: $(STAMP) ## KILLS=100 processes stopped at random instants, gone on with, compared; records the counts
+	@$(PY) tests/kills.py --kills $(KILLS) --record book/results/kills.json
 	@$(PY) tools/checksums.py
 
 versions: $(STAMP) ## what make test runs, with the oldest and the newest releases allowed (PYTHON=...); records the counts

@@ -9,14 +9,16 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ntk_eoc import __version__, commands
+from ntk_eoc.arguments import decimal, real, size, whole
 from ntk_eoc.commands import Answer
+from ntk_eoc.interrupts import end_at_once
 
 DASK_HELP = "let the workers of this Dask scheduler compute, or with `local` one process for each core here"
+STOPPED = "stopped; go on with the same line, and with --resume where it has that option"
 ACT_HELP = "a name (see `ntk-eoc activations`), leaky_relu:SLOPE, or path/to/file.py:function"
 
 
@@ -111,34 +113,6 @@ def add_reproduce(sub: Parser) -> None:
     sub.add_argument("--dask", metavar="ADDRESS", help=DASK_HELP + "; the folder must be one that they see too")
 
 
-def whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-
-
-def size(text: str) -> int:
-    number = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)B?", text.strip().upper())
-    if number is None:
-        raise argparse.ArgumentTypeError(f"expected bytes, as 2000000 or 512M or 2G, got {text!r}")
-    return int(float(number[1]) * 1024 ** " KMG".index(number[2] or " "))
-
-
-def real(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-
-
-def decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-
-
 def verify_table(answer: Answer) -> str:
     """The ledger as a table: claim, paper's item, what was measured against what, verdict."""
     rows = []
@@ -221,22 +195,25 @@ def render(answer: Answer) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code."""
-    args = build_parser().parse_args(argv)
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    warnings.showwarning = lambda text, *_: print(f"ntk-eoc {args.command}: {text}", file=sys.stderr)
+    """Run one command line, without ``argv`` that of this process, which Ctrl-C then ends; returns the exit code."""
+    name = "ntk-eoc"
     try:
+        args = build_parser().parse_args(argv)
+        name = f"ntk-eoc {args.command}"
+        if argv is None:
+            end_at_once(f"{name}: {STOPPED}")
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        warnings.showwarning = lambda text, *_: print(f"{name}: {text}", file=sys.stderr)
         answer = args.run(args)
         tables = {"verify": verify_table, "reproduce": reproduce_table, "recommend": recommend_table}
-        readable = tables.get(args.command, render)
-        text = json.dumps(answer, indent=2, allow_nan=False) if args.json else readable(answer)
+        text = json.dumps(answer, indent=2, allow_nan=False) if args.json else tables.get(args.command, render)(answer)
     except (ValueError, TypeError, RuntimeError, OSError) as error:
-        print(f"ntk-eoc {args.command}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"ntk-eoc {args.command}: {stop or 'interrupted'}", file=sys.stderr)
+        print(f"{name}: {str(stop) or STOPPED}", file=sys.stderr)
         return 130
     try:
         print(text)

@@ -1,6 +1,8 @@
 """An output folder belongs to one configuration: written into it first, and compared with whatever comes later."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +27,25 @@ def differing(folder: Path, config: dict[str, Any]) -> None:
 
 
 def claim(folder: Path, config: dict[str, Any]) -> None:
-    """Make ``folder`` the place of ``config``; raises as ``differing`` does, ``OSError`` if it cannot be written."""
+    """Make ``folder`` the place of ``config``, without what a killed run was writing there; raises as ``differing``
+    does, ``OSError`` if it cannot be written."""
     differing(folder, config)
+    with _in_one_sentence(folder):
+        for part in folder.glob(".*.part"):
+            part.unlink(missing_ok=True)
     write(folder, NAME, json.dumps(config, indent=2, sort_keys=True).encode() + b"\n")
 
 
 def write(folder: Path, name: str, content: bytes) -> None:
     """``content`` as the whole file ``name`` in ``folder``; ``OSError`` in one sentence if it cannot be written."""
-    try:
+    with _in_one_sentence(folder):
         folder.mkdir(parents=True, exist_ok=True)
         records.write_atomically(folder / name, content)
+
+
+@contextmanager
+def _in_one_sentence(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OSError(f"out: cannot write into {folder} ({error.strerror or error})") from error

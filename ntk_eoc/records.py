@@ -1,6 +1,7 @@
 """Results that were computed once and are read again: arrays in an .npz, and beside it a .json that says whence.
 
-A record gets its final name only when it is complete, and is read only if its bytes are those that were written.
+A record gets its final name only when it is complete, and is read only if its bytes are those that were written. Its
+.npz comes last and goes first: where one is, the .json beside it is its own, whenever a process was killed.
 """
 
 import hashlib
@@ -9,7 +10,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +58,21 @@ def commit() -> str | None:
 def save(path: Path | str, arrays: Arrays, about: Mapping[str, Any]) -> Path:
     """Write ``arrays`` to ``path`` (.npz) and ``about`` with their sha256 to the .json beside it; returns the path.
 
-    Each file is complete or absent under its name. Raises ``ValueError`` for an array that only pickle could store.
+    A killed process or a full disk leaves the old record or the new one, or in the instant between them none. Raises
+    ``ValueError`` for an array that only pickle could store.
     """
     path, buffer = Path(path).with_suffix(".npz"), io.BytesIO()
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:  # NumPy's own allow_pickle=False is newer than the oldest that we allow
             raise ValueError(f"{name}: expected an array without Python objects, got dtype {np.asarray(array).dtype}")
     np.savez_compressed(buffer, **arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
     text = json.dumps({**about, "sha256": _sha256(buffer.getvalue())}, indent=2, allow_nan=False)
-    write_atomically(path.with_suffix(".json"), text.encode() + b"\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    origin = path.with_suffix(".json")
+    with _part(path, buffer.getvalue()) as arrays_part, _part(origin, text.encode() + b"\n") as origin_part:
+        path.unlink(missing_ok=True)
+        origin_part.replace(origin)
+        arrays_part.replace(path)
     return path
 
 
@@ -95,15 +101,29 @@ def load(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """``content`` under the name ``path`` all at once: a reader or a crash sees the old file or the new one."""
+    with _part(path, content) as part:
+        part.replace(path)
+
+
+@contextmanager
+def _part(path: Path, content: bytes) -> Iterator[Path]:
+    """``content`` on the disk under a hidden name beside ``path``, to be renamed; ``OSError`` names ``path``."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        _write(part, content, path)
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(part: Path, content: bytes, path: Path) -> None:
     try:
         with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _sha256(content: bytes) -> str:

@@ -1,6 +1,7 @@
 """The command line: JSON keys, tables, and one sentence with exit code 2 for bad input."""
 
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -197,3 +198,41 @@ def test_console_script_runs_in_a_fresh_process():
         [sys.executable, "-m", "ntk_eoc.cli", "eoc", "relu", "--sigma-b", "0", "--json"], capture_output=True, text=True
     )
     assert done.returncode == 0 and json.loads(done.stdout)["points"][0]["chi"] == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("where", "name"), [("build_parser", "ntk-eoc"), ("commands.run_eoc", "ntk-eoc eoc")])
+def test_ctrl_c_is_answered_from_the_first_line_on(capsys, monkeypatch: pytest.MonkeyPatch, where: str, name: str):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"ntk_eoc.cli.{where}", pressed)
+    assert main(["eoc", "relu", "--sigma-b", "0"]) == 130
+    said = capsys.readouterr()
+    assert said.err == f"{name}: stopped; go on with the same line, and with --resume where it has that option\n"
+    assert said.out == ""
+
+
+def test_nothing_heavy_is_imported_before_ctrl_c_is_answered():
+    words = "import sys, ntk_eoc.cli; sys.exit(bool({'jax', 'numpy', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", words]).returncode == 0
+
+
+FORGETFUL = """
+import gc, os, signal, sys
+from ntk_eoc import cli, commands
+def press(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+def forgetful(args):
+    gc.callbacks.append(press)
+    gc.collect()
+    return {}
+commands.run_activations = forgetful
+sys.argv = ["ntk-eoc", "activations"]
+sys.exit(cli.main())
+"""
+
+
+def test_ctrl_c_ends_a_process_even_where_an_exception_would_be_forgotten():
+    done = subprocess.run([sys.executable, "-c", FORGETFUL], capture_output=True, text=True)
+    assert done.returncode == 130 and not done.stdout
+    assert re.fullmatch("ntk-eoc activations: stopped; go on with the same line.*\n", done.stderr)

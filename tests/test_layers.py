@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "ntk_eoc"
 # gets its place here.
 ORDER = [
     "errors",
+    "interrupts",
     "records",
     "activations",
     "regularity",
@@ -53,6 +54,7 @@ ORDER = [
     "plotting",
     "explorer",
     "commands",
+    "arguments",
     "cli",
 ]
 

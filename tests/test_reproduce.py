@@ -293,7 +293,11 @@ def test_a_panel_is_that_of_figure_1_and_is_kept(capsys: Any, tmp_path: Path, mo
     assert about["config"]["sigma_b"] == 1.0 and about["data"] == data.checksums("digits")
     assert json.loads((tmp_path / "provenance.json").read_text()) == answer["provenance"]
     monkeypatch.setattr(reproduce_figure1, "draw", lambda *_: pytest.fail("drawn again"))
-    assert ask(capsys, "fig1b", "--out", tmp_path)["rows"] == answer["rows"]
+    (tmp_path / "provenance.json").unlink()  # a stop right before it was written
+    (tmp_path / ".provenance.json.1.part").touch()
+    assert ask(capsys, "fig1b", "--out", tmp_path) == answer
+    assert not list(tmp_path.glob(".*"))
+    assert json.loads((tmp_path / "provenance.json").read_text()) == answer["provenance"]
     said = refused(capsys, "fig1b", "--full", "--out", tmp_path)
     assert "deepest (100 there, 400 here)" in said and "images" in said
     assert "item (fig1b there, fig1a here)" in refused(capsys, "fig1a", "--out", tmp_path)

@@ -260,3 +260,22 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
     ) == f"stopped at seed 0, epoch 2, step 3; the checkpoint is in {tmp_path}: run again with " + ("resume to go on")
     assert signal.getsignal(signal.SIGINT) is before
     assert_same(tmp_path, train(CONFIG, DATA, out=tmp_path, resume=True), undisturbed)
+
+
+def test_ctrl_c_after_the_last_step_is_not_forgotten(
+    tmp_path: Path, undisturbed: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever trains the next row would go on with it."""
+    append = checkpoint.append
+
+    def pressed(file: Path, text: str) -> None:
+        append(file, text)
+        row = json.loads(text)
+        if (row["seed"], row["epoch"]) == (CONFIG.seeds.count - 1, CONFIG.sgd.epochs):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "append", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            train(CONFIG, DATA, out=tmp_path)
+    assert_same(tmp_path, train(CONFIG, DATA, out=tmp_path, resume=True), undisturbed)

@@ -9,8 +9,8 @@ seconds, sha256 of the data and of the arrays.
 import hashlib
 import json
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ def panel(item: str, full: bool, out: Path) -> Answer:
     path = out / f"{item}.npz"
     if path.is_file():
         arrays, about = records.load(path)
+        del about["sha256"]
+        about = _provenance(out, [path.name], about)  # which a stop may have come before
         return _answer(item, "digits", out, reproduce_figure1.lines(item, full, arrays), about)
     begun = time.perf_counter()
     drawn = reproduce_figure1.draw(item, full)
@@ -82,15 +84,27 @@ def _about(how: str, config: Mapping[str, Any], seconds: float, dataset: str) ->
 
 def _save(out: Path, files: Mapping[str, Mapping[str, Any]], about: Answer) -> Answer:
     """Each file as a record of its own, readable and published by itself; then the folder's provenance."""
-    try:
+    with _in_one_sentence(out):
         for name, arrays in files.items():
             records.save(out / name, arrays, about)
-        sums = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in files}
+    return _provenance(out, files, about)
+
+
+def _provenance(out: Path, names: Iterable[str], about: Answer) -> Answer:
+    """Write where the records of a folder come from."""
+    with _in_one_sentence(out):
+        sums = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names}
         about = {**about, "arrays": sums}
         records.write_atomically(out / "provenance.json", json.dumps(about, indent=2).encode() + b"\n")
+    return about
+
+
+@contextmanager
+def _in_one_sentence(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OSError(f"out: cannot write into {out} ({error.strerror or error})") from error
-    return about
 
 
 def _answer(item: str, dataset: str, out: Path, rows: list[Answer], about: Answer) -> Answer:

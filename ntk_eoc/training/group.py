@@ -12,9 +12,9 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
+from ntk_eoc.interrupts import Interrupt
 from ntk_eoc.training import batches, checkpoint, program
 from ntk_eoc.training.config import Config, Fields
-from ntk_eoc.training.interrupt import Interrupt
 from ntk_eoc.training.point import Point, begin, from_arrays, line, tested, to_arrays, trained
 from ntk_eoc.training.program import Program, Rows
 from ntk_eoc.training.step import Rates, State, kind

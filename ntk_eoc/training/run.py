@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from ntk_eoc.data import Dataset, Split
 from ntk_eoc.errors import Scalar, number
+from ntk_eoc.interrupts import interruptible
 from ntk_eoc.training import batches, checkpoint
 from ntk_eoc.training.config import Config, Fields, whole
 from ntk_eoc.training.group import LOG, Job, Report, Watch, lines, needed, train_group
-from ntk_eoc.training.interrupt import interruptible
 from ntk_eoc.training.point import Curves, Point, from_arrays
 from ntk_eoc.training.program import Rows
 
