@@ -30,7 +30,7 @@ def claim(folder: Path, config: dict[str, Any]) -> None:
     """Make ``folder`` the place of ``config``, without what a killed run was writing there; raises as ``differing``
     does, ``OSError`` if it cannot be written."""
     differing(folder, config)
-    with _in_one_sentence(folder):
+    with writing(folder):
         for part in folder.glob(".*.part"):
             part.unlink(missing_ok=True)
     write(folder, NAME, json.dumps(config, indent=2, sort_keys=True).encode() + b"\n")
@@ -38,13 +38,20 @@ def claim(folder: Path, config: dict[str, Any]) -> None:
 
 def write(folder: Path, name: str, content: bytes) -> None:
     """``content`` as the whole file ``name`` in ``folder``; ``OSError`` in one sentence if it cannot be written."""
-    with _in_one_sentence(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         records.write_atomically(folder / name, content)
 
 
 @contextmanager
-def _in_one_sentence(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
+    """Within it, what ``folder`` does not take is an ``OSError`` of one sentence.
+
+    >>> with writing(Path("there")):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    OSError: out: cannot write into there (No space left on device)
+    """
     try:
         yield
     except OSError as error:

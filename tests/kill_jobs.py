@@ -67,6 +67,7 @@ JOBS = {
     "gram, one table": Job(ntk_eoc(f"gram relu {GRAM} 0 --sigma-w 1.414 --depth 20"), blocks, computed_blocks),
     "gram, layers": Job(ntk_eoc(f"gram tanh {GRAM} 0.2 --sigma-w 1.3 --depth 3"), blocks, computed_blocks),
     "record": Job(ntk_eoc("reproduce fig1a --quick"), once("fig1a.npz")),
+    "verification": Job(ntk_eoc("verify --only prop2a prop3 fig1a fig1b fig1c --resume"), once("[fp]*.json")),
 }
 
 

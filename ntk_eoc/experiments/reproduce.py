@@ -9,8 +9,8 @@ seconds, sha256 of the data and of the arrays.
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ntk_eoc import data, records
 from ntk_eoc.cluster import connect
 from ntk_eoc.experiments import plans, reproduce_figure1, trained
 from ntk_eoc.experiments.plans import Plan
-from ntk_eoc.folders import claim, differing
+from ntk_eoc.folders import claim, differing, writing
 
 ITEMS = (*reproduce_figure1.PANELS, *plans.FULL)
 Answer = dict[str, Any]
@@ -84,7 +84,7 @@ def _about(how: str, config: Mapping[str, Any], seconds: float, dataset: str) ->
 
 def _save(out: Path, files: Mapping[str, Mapping[str, Any]], about: Answer) -> Answer:
     """Each file as a record of its own, readable and published by itself; then the folder's provenance."""
-    with _in_one_sentence(out):
+    with writing(out):
         for name, arrays in files.items():
             records.save(out / name, arrays, about)
     return _provenance(out, files, about)
@@ -92,19 +92,11 @@ def _save(out: Path, files: Mapping[str, Mapping[str, Any]], about: Answer) -> A
 
 def _provenance(out: Path, names: Iterable[str], about: Answer) -> Answer:
     """Write where the records of a folder come from."""
-    with _in_one_sentence(out):
+    with writing(out):
         sums = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names}
         about = {**about, "arrays": sums}
         records.write_atomically(out / "provenance.json", json.dumps(about, indent=2).encode() + b"\n")
     return about
-
-
-@contextmanager
-def _in_one_sentence(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OSError(f"out: cannot write into {out} ({error.strerror or error})") from error
 
 
 def _answer(item: str, dataset: str, out: Path, rows: list[Answer], about: Answer) -> Answer:
