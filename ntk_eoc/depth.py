@@ -20,11 +20,10 @@ from ntk_eoc.errors import (
     Scalar,
     check_choice,
     check_cosine,
-    check_depth,
+    check_depths,
     check_gap,
     check_positive,
     check_sigma,
-    listed,
     require_x64,
 )
 from ntk_eoc.kernels import ARCHITECTURES, State, first_state, layer_by_layer
@@ -74,13 +73,12 @@ def depth_kernels(
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
     q0, cosine = check_positive("q0", q0), check_cosine(cosine)
     check_choice("architecture", architecture, ARCHITECTURES)
-    wanted = np.array([check_depth(depth) for depth in listed("depths", depths)])
-    if not wanted.size or (np.diff(wanted) <= 0).any():
-        raise ValueError("depths: expected increasing depths, at least one")
+    wanted = check_depths(depths)
     gap = 1.0 - cosine if gap is None else check_gap(gap)
     norm, both = jnp.array([q0]), jnp.array([[gap]])
     first = first_state(norm, norm, both, sigma_b=sigma_b, sigma_w=sigma_w)
-    if act.slopes is not None and sigma_b == 0 and sigma_w > 0 and any(act.slopes):
+    scales = act.slopes is not None and sigma_b == 0 and sigma_w > 0 and any(act.slopes)
+    if scales and float(first.q1[0]) > 0:  # a square of tiny inputs may be 0
         return _homogeneous(act, first, wanted, sigma_w, architecture)
     q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w, q0=q0) if architecture == "ffnn" else np.inf
     settled = _layers_to_settle(act, float(first.q1[0]), q, sigma_b, sigma_w)

@@ -18,6 +18,7 @@ else:
     Scalar = float | int | jax.Array
 
 LARGEST = 1e50  # of a standard deviation or a variance that is squared on the way
+DEEPEST = 10**15  # layers: whole numbers as far as float64 tells every one from the next
 
 
 def require_x64() -> None:
@@ -70,14 +71,21 @@ def reals(name: str, value: object, low: float = -math.inf, high: float = math.i
     >>> reals("q", [1, 2]).tolist()
     [1.0, 2.0]
     """
-    if isinstance(value, jax.core.Tracer):
-        return jnp.asarray(value, dtype=float)
+    return (
+        jnp.asarray(value, dtype=float)
+        if isinstance(value, jax.core.Tracer)
+        else jnp.asarray(known(name, value, low, high))
+    )
+
+
+def known(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> np.ndarray:
+    """``reals`` as a NumPy array, for what is never traced and needs no JAX."""
     array = plain(name, value).astype(np.float64)
     bad = ~(np.isfinite(array) & (array >= low) & (array <= high))
     if bad.any():
         span = "" if math.isinf(low) and math.isinf(high) else f" from {low:g} to {high:g}"
         raise ValueError(f"{name}: expected finite numbers{span}, got {array[bad][0]:g}")
-    return jnp.asarray(array)
+    return array
 
 
 def variances(name: str, value: object) -> jax.Array:
@@ -99,9 +107,10 @@ def listed(name: str, value: object) -> Sequence[Any]:
     """``value`` as a list; ``TypeError`` for what has no order or no end, or is a word."""
     if isinstance(value, str | bytes | dict) or not hasattr(value, "__len__") or not hasattr(value, "__getitem__"):
         raise TypeError(f"{name}: expected a list of numbers, got {shown(value)}")
-    if np.ndim(value) != 1:  # type: ignore[arg-type]
+    entries: list[Any] = list(value) if getattr(value, "ndim", 1) == 1 else [value]  # type: ignore[call-overload]
+    if any(isinstance(entry, list | tuple) or np.ndim(entry) for entry in entries):
         raise TypeError(f"{name}: expected a list of numbers, got {shown(value)}")
-    return list(value)  # type: ignore[call-overload]
+    return entries
 
 
 def check_sigma(name: str, value: object, *, positive: bool = False) -> float:
@@ -157,7 +166,29 @@ def check_depth(value: object) -> int:
     depth = number("depth", value)
     if depth != int(depth) or depth < 1:
         raise ValueError(f"depth: expected a whole number of layers, at least 1, got {depth:g}")
+    if depth > DEEPEST:
+        raise ValueError(f"depth: expected at most {DEEPEST:g} layers, got {depth:g}")
     return int(depth)
+
+
+def check_depths(value: object) -> np.ndarray:
+    """Increasing depths, at least one.
+
+    >>> check_depths([1, 10.0]).tolist()
+    [1, 10]
+    """
+    depths = np.array([check_depth(depth) for depth in listed("depths", value)])
+    if not depths.size or (np.diff(depths) <= 0).any():
+        raise ValueError("depths: expected increasing depths, at least one")
+    return depths
+
+
+def check_whole(name: str, value: object, low: int, high: int) -> int:
+    """A whole number from ``low`` to ``high``."""
+    result = number(name, value)
+    if result != int(result) or not low <= result <= high:
+        raise ValueError(f"{name}: expected a whole number from {low} to {high}, got {result:g}")
+    return int(result)
 
 
 def check_seed(value: object) -> int:
@@ -166,10 +197,7 @@ def check_seed(value: object) -> int:
     >>> check_seed(7)
     7
     """
-    seed = number("seed", value)
-    if seed != int(seed) or not 0 <= seed <= 10**6:
-        raise ValueError(f"seed: expected a whole number from 0 to 1000000, got {seed:g}")
-    return int(seed)
+    return check_whole("seed", value, 0, 10**6)
 
 
 def check_choice(name: str, value: str, allowed: Iterable[str]) -> str:

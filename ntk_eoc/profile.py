@@ -23,7 +23,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.errors import Scalar, check_choice, check_depth, check_positive, check_sigma, deltas, listed, require_x64
+from ntk_eoc.errors import Scalar, check_choice, check_depths, check_positive, check_sigma, deltas, require_x64
 from ntk_eoc.kernels import ARCHITECTURES
 from ntk_eoc.meanfield import limit_variance, variance_map
 from ntk_eoc.tables import Table, arrays_of, evaluate, table
@@ -77,10 +77,10 @@ def profile(
     require_x64()
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w, positive=True)
     check_choice("architecture", architecture, ARCHITECTURES)
-    wanted = np.array([check_depth(depth) for depth in listed("depths", depths)])
-    if not wanted.size or (np.diff(wanted) <= 0).any():
-        raise ValueError("depths: expected increasing depths, at least one")
+    wanted = check_depths(depths)
     q = _first_variance(act, sigma_b, sigma_w, None if q0 is None else check_positive("q0", q0))
+    if not q > TINY:
+        raise ValueError(f"sigma_w: expected a variance of the first layer above {TINY:g}, got {q:g}")
     theta = 0.5 * (EDGES[1:] + EDGES[:-1])[:, None] + 0.5 * np.diff(EDGES)[:, None] * chebyshev_points()
     odd = sigma_b == 0 and is_odd(act)
     g, first = 2 * np.sin((np.minimum(theta, np.pi / 2) if odd else theta) / 2) ** 2, 1.0 - sigma_b**2 / q

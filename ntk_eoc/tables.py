@@ -23,6 +23,7 @@ from ntk_eoc.gaussian import second_moment, slope_gap
 from ntk_eoc.regularity import first_kink
 
 DEGREE = 24  # of the Chebyshev series on one panel of angles
+FINEST = 40  # halvings of the angle; a variance that asks for more leaves nothing between pi and the panels at it
 SERIES = 12  # of the power series in s = sin(theta/2) on the innermost panel
 
 
@@ -45,6 +46,8 @@ class Table(NamedTuple):
 @lru_cache(maxsize=64)
 def table(act: Activation, q: Scalar) -> Table:
     """The table of (act, q); q is the variance of both pre-activations (any value does for a homogeneous phi).
+
+    Raises ``RuntimeError`` for a variance so large, beside where phi changes, that angles do not resolve it.
 
     >>> from ntk_eoc.activations import NAMED
     >>> table(NAMED["relu"], 1.0).slopes
@@ -84,6 +87,11 @@ def _edges(act: Activation, q: Scalar) -> np.ndarray:
     kinks = np.array(sorted({0.0, *act.kinks})) if act.slopes is None else np.zeros(1)
     closest = np.diff(kinks).min(initial=2.0)
     halvings = 6 if act.slopes else 6 + int(np.ceil(max(0.0, np.log2(np.sqrt(2 * q) * 2.0 / closest))))
+    if halvings > FINEST:
+        bound = 0.5 * (2.0 ** (FINEST - 6) * 0.5 * closest) ** 2
+        raise RuntimeError(
+            f"table: {act.name} is not resolved in the angle at variance {q:.3g}; expected at most {bound:.3g}"
+        )
     down = np.pi * 0.5 ** np.arange(halvings, 0, -1)
     return np.concatenate([down, np.pi - down[-2::-1][: max(1, halvings - 5)], [np.pi]])
 
