@@ -11,7 +11,7 @@ beside it: the steps s/l are square-summable, so depth acts as a continuous time
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +23,27 @@ from scipy.integrate import solve_ivp
 from scipy.special import digamma, gammaln
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.errors import Scalar, check_cosine, check_depth, check_sigma, require_x64
+from ntk_eoc.errors import (
+    DEEPEST,
+    LARGEST,
+    Scalar,
+    check_cosine,
+    check_depth,
+    check_depths,
+    check_nonnegative,
+    check_sigma,
+    check_size,
+    check_whole,
+    known,
+    listed,
+    require_x64,
+)
 from ntk_eoc.kernels import Kernels, check_inputs, first_layer, next_state
 from ntk_eoc.panels import choose_rule
 from ntk_eoc.tables import arrays_of, evaluate, look_up, table
 from ntk_eoc.zonal import compensated
 
+STIRLING = 100.0  # above it Stirling's series is good to all digits
 ENGINE = 10_000_000  # layers that are computed one by one; the law goes on from there
 
 
@@ -57,6 +72,8 @@ def scaled_kernels(
 ) -> Kernels:
     """NNGP and NTK Gram matrices of a scaled residual network, for inputs of any norms and any activation.
 
+    Raises ``ValueError`` where the kernels leave the range of float64.
+
     >>> from ntk_eoc.activations import NAMED
     >>> one = jnp.ones((1, 1))
     >>> scaled_kernels(NAMED["relu"], one, sigma_b=0.0, sigma_w=2**0.5, depth=2).ntk.tolist()  # 2 (1 + 1/2 + 1/2)
@@ -66,11 +83,15 @@ def scaled_kernels(
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
     x1 = check_inputs("x1", x1)
     x2 = x1 if x2 is None else check_inputs("x2", x2)
+    if x1.shape[1] != x2.shape[1]:
+        raise ValueError(f"x2: expected {x1.shape[1]} columns as in x1, got {x2.shape[1]}")
     state = first_layer(x1, x2, sigma_b=sigma_b, sigma_w=sigma_w)
     for level in range(2, check_depth(depth) + 1):
         rule = choose_rule((state.q1, state.q2), state.delta)
         state = _layer(act, state, sigma_b / level**0.5, sigma_w / level**0.5, rule)
     nngp = jnp.sqrt(state.q1)[:, None] * jnp.sqrt(state.q2)[None, :] * (1.0 - state.delta)
+    if not (jnp.isfinite(nngp).all() and jnp.isfinite(state.ntk).all()):
+        raise ValueError(f"depth: the kernels leave the range of float64; expected fewer layers here, got {depth}")
     return Kernels(nngp, state.ntk, state.delta)
 
 
@@ -97,9 +118,7 @@ def scaled_depths(
     """
     require_x64()
     cosine, sigma_w = check_cosine(cosine), check_sigma("sigma_w", sigma_w, positive=True)
-    wanted = np.array([check_depth(depth) for depth in depths])
-    if not wanted.size or (np.diff(wanted) <= 0).any():
-        raise ValueError("depths: expected increasing depths, at least one")
+    wanted, engine = check_depths(depths), check_whole("engine", engine, 1, DEEPEST)
     s = branch_share(act, sigma_w)
     tab = table(act, 1.0)
     near = np.minimum(wanted, engine)
@@ -109,7 +128,7 @@ def scaled_depths(
     delta, kappa = 2 * root * root, kappa.copy()
     for i in np.flatnonzero(wanted > engine):
         delta[i], kappa[i] = continued(act, s, (delta[i], kappa[i]), (engine, int(wanted[i])))
-    growth = gammaln(wanted + 1.0 + s) - gammaln(wanted + 1.0) - gammaln(2.0 + s)
+    growth = _log_growth(s, wanted)
     return ScaledKernels(wanted.astype(float), growth, delta, kappa, 1.0 + tau(s, 1, wanted))
 
 
@@ -120,9 +139,17 @@ def branch_share(act: Activation, sigma_w: Scalar) -> float:
     >>> branch_share(NAMED["relu"], 2.0)
     2.0
     """
+    right, left = _slopes(act)
+    s = check_sigma("sigma_w", sigma_w) ** 2 * 0.5 * (right**2 + left**2)
+    if s > LARGEST:
+        raise ValueError(f"sigma_w: expected sigma_w^2 E[phi'^2] of at most {LARGEST:g}, got {s:g}")
+    return s
+
+
+def _slopes(act: Activation) -> tuple[float, float]:
     if act.slopes is None or not any(act.slopes):
         raise ValueError(f"act: expected a positively homogeneous activation, such as relu, got {act.name}")
-    return float(sigma_w) ** 2 * 0.5 * (act.slopes[0] ** 2 + act.slopes[1] ** 2)
+    return act.slopes
 
 
 def tau(s: float, begin: Scalar | ndarray, end: Scalar | ndarray) -> Float64[ndarray, "..."]:
@@ -131,7 +158,33 @@ def tau(s: float, begin: Scalar | ndarray, end: Scalar | ndarray) -> Float64[nda
     >>> float(tau(1.0, 1, 3).round(9)) == round(1 / 3 + 1 / 4, 9)
     True
     """
-    return np.asarray(s * (digamma(np.asarray(end) + 1.0 + s) - digamma(np.asarray(begin) + 1.0 + s)))
+    s = check_nonnegative("s", s)
+    low, high = known("begin", begin, 0.0, LARGEST), known("end", end, 0.0, LARGEST)
+    if low.ndim and high.ndim and low.shape != high.shape:
+        raise ValueError(f"end: expected as many depths as begin has, got shapes {high.shape} and {low.shape}")
+    if (high < low).any():
+        raise ValueError("end: expected a depth no less than the one to begin at")
+    x, y = low + 1.0 + s, high + 1.0 + s
+    steep = np.log1p((high - low) / x) + _beside_log(y) - _beside_log(x)
+    return np.asarray(s * np.where(np.minimum(x, y) > STIRLING, steep, digamma(y) - digamma(x)))
+
+
+def _beside_log(x: ndarray | float) -> ndarray | float:
+    """digamma(x) - log(x) for large x: of two large x the digammas are too like each other to be subtracted."""
+    return -1 / (2 * x) - 1 / (12 * x**2) + 1 / (120 * x**4) - 1 / (252 * x**6)
+
+
+def _log_growth(s: float, depth: ndarray) -> ndarray:
+    """log(q^L/q^1), the sum of log(1 + s/l) over 1 < l <= L."""
+    less, more = np.minimum(s, depth - 1.0), np.maximum(s, depth - 1.0)  # the sum is symmetric in s and L - 1
+    x, y = more + 2.0, more + 2.0 + less
+    steep = (x - 0.5) * np.log1p(less / x) + less * (np.log(y) - 1.0) + _beside_stirling(y) - _beside_stirling(x)
+    return np.asarray(np.where(x > STIRLING, steep, gammaln(y) - gammaln(x)) - gammaln(less + 2.0))
+
+
+def _beside_stirling(x: ndarray | float) -> ndarray | float:
+    """log Gamma(x) without (x - 1/2) log(x) - x + log(2 pi)/2, for large x."""
+    return 1 / (12 * x) - 1 / (360 * x**3) + 1 / (1260 * x**5)
 
 
 def continued(act: Activation, s: float, state: tuple[Scalar, Scalar], between: tuple[int, int]) -> tuple[float, float]:
@@ -145,17 +198,29 @@ def continued(act: Activation, s: float, state: tuple[Scalar, Scalar], between: 
     >>> [round(part, 4) for part in continued(NAMED["relu"], 1.0, (1.0, 0.0), (1, 2))]
     [0.9021, 0.1062]
     """
+    _slopes(act)
+    begin, end = (check_depth(depth) for depth in _two("between", between))
+    if end < begin:
+        raise ValueError(f"between: expected a depth and a deeper one, got {begin} and {end}")
+    delta, kappa = (check_size("state", part) for part in _two("state", state))
+    first, span = np.array([np.sqrt(0.5 * known("state", delta, 0.0, 2.0)), kappa]), float(tau(s, begin, end))
     tab = table(act, 1.0)
-    span = float(tau(s, *between))
 
     def slope(_: float, at: ndarray) -> list[float]:
         root, kappa = at
         r, g = (float(part) / tab.slopes for part in look_up(tab, jnp.array(root)))
         return [-0.5 * root * r, 1.0 - 2 * root * root * (1.0 - r) - g * kappa]
 
-    start = [np.sqrt(0.5 * float(state[0])), float(state[1])]
-    end = solve_ivp(slope, (0.0, span), start, rtol=1e-12, atol=1e-14, method="DOP853").y[:, -1]
-    return float(2 * end[0] ** 2), float(end[1])
+    found = solve_ivp(slope, (0.0, span), first, rtol=1e-12, atol=1e-14, method="DOP853")
+    if not found.success:
+        raise RuntimeError(f"between: no convergence over a time of {span:g}, {found.message}")
+    return float(2 * found.y[0, -1] ** 2), float(found.y[1, -1])
+
+
+def _two(name: str, value: object) -> Sequence[Any]:
+    if len(two := listed(name, value)) != 2:
+        raise ValueError(f"{name}: expected two numbers, got {len(two)}")
+    return two
 
 
 @partial(jax.jit, static_argnums=0)

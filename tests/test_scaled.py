@@ -131,6 +131,19 @@ def test_time_adds_up_the_layers() -> None:
     assert float(tau(0.7, 3, 9)) == pytest.approx(sum(0.7 / (level + 0.7) for level in range(4, 10)), rel=1e-13)
 
 
+@pytest.mark.parametrize("s", [1e-3, 1.0, 99.5, 1e4, 1e20])
+@pytest.mark.parametrize("depth", [2, 98, 10**4, 10**12])
+def test_time_and_growth_against_mpmath(s: float, depth: int) -> None:
+    """Of strong branches and of great depths, where two digammas or two gammas would cancel."""
+    with mpmath.workdps(60):
+        share = mpmath.mpf(s)
+        time = share * (mpmath.digamma(depth + 1 + share) - mpmath.digamma(2 + share))
+        ends = [mpmath.loggamma(part) for part in (depth + 1 + share, depth + 1, 2 + share)]
+        assert float(tau(s, 1, depth)) == pytest.approx(float(time), rel=1e-12)
+        found = scaled_depths(RELU, 0.0, [depth], sigma_w=(2 * s) ** 0.5, engine=2)
+        assert found.log_growth[0] == pytest.approx(float(ends[0] - ends[1] - ends[2]), rel=1e-11)
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
