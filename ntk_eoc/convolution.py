@@ -20,7 +20,7 @@ from jax import Array
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import closed_form
-from ntk_eoc.errors import Scalar, check_choice, check_depth, check_sigma, number, require_x64
+from ntk_eoc.errors import LARGEST, Scalar, check_choice, check_depth, check_sigma, number, plain, require_x64
 from ntk_eoc.gaussian import pair, second_moment
 from ntk_eoc.kernels import mix
 from ntk_eoc.panels import Rule, choose_rule
@@ -79,7 +79,7 @@ def conv_kernels(
     require_x64()
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
     check_choice("readout", readout, READOUTS)
-    if check_depth(depth) < 2:
+    if (depth := check_depth(depth)) < 2:
         raise ValueError(f"depth: expected at least 2 layers, a convolution and a dense one, got {depth}")
     x1 = check_images("x1", x1, filter_size)
     x2 = x1 if x2 is None else check_images("x2", x2, filter_size)
@@ -92,28 +92,31 @@ def conv_kernels(
     else:
         for _ in range(depth - 2):
             state = _layers(act, layout, state, (sigma_b, sigma_w), 1, choose_rule((state.q1, state.q2), state.delta))
-    return _read(act, layout, state, sigma_b, sigma_w)
+    found = _read(act, layout, state, sigma_b, sigma_w)
+    if not all(np.isfinite(part).all() for part in found):
+        raise ValueError(f"depth: the kernels leave the range of float64; expected fewer layers here, got {depth}")
+    return found
 
 
 def check_images(name: str, x: object, filter_size: int) -> Array:
     """Images (N, C, *space) in float64; ``ValueError`` for another shape, NaN, or a filter that does not fit."""
-    if number("filter_size", filter_size) < 1 or filter_size % 2 != 1:
-        raise ValueError(f"filter_size: expected an odd number of taps, got {filter_size}")
-    try:
-        images = np.asarray(x, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected an array of real numbers, got {type(x).__name__}") from None
+    taps = number("filter_size", filter_size)
+    if taps < 1 or taps % 2 != 1:
+        raise ValueError(f"filter_size: expected an odd number of taps, got {taps:g}")
+    images = plain(name, x).astype(np.float64)
     if images.ndim not in (3, 4) or 0 in images.shape[1:]:
         raise ValueError(
             f"{name}: expected images (N, channels, width) or (N, channels, height, width), got shape {images.shape}"
         )
-    if min(images.shape[2:]) < filter_size:
+    if min(images.shape[2:]) < taps:
         raise ValueError(
-            f"{name}: expected images of at least the {filter_size} taps of the filter along every axis, "
+            f"{name}: expected images of at least the {taps:g} taps of the filter along every axis, "
             f"got {images.shape[2:]}"
         )
     if not np.isfinite(images).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    if np.abs(images).max(initial=0.0) > LARGEST:
+        raise ValueError(f"{name}: expected numbers up to {LARGEST:g}, whose powers float64 can carry")
     return jnp.asarray(images)
 
 

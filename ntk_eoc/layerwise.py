@@ -9,8 +9,6 @@ For two different inputs there, layer l keeps (l/L)^3 of its term if phi has a k
 1/3 are the integrals of these powers.
 """
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float64
@@ -39,9 +37,9 @@ def contributions(
     >>> contributions(NAMED["relu"], 1.0, 4, sigma_b=0.0, sigma_w=2**0.5).round(12).tolist()
     [2.0, 2.0, 2.0, 2.0]
     """
-    sigmas: dict[str, Any] = {"sigma_b": check_sigma("sigma_b", sigma_b), "sigma_w": check_sigma("sigma_w", sigma_w)}
+    sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w)
     every = np.arange(1, check_depth(depth) + 1)
-    found = depth_kernels(act, cosine, every, **sigmas, q0=q0, architecture=architecture)
+    found = depth_kernels(act, cosine, every, sigma_b=sigma_b, sigma_w=sigma_w, q0=q0, architecture=architecture)
     q = jnp.asarray(found.q[:-1])
     layer = pair(act, q, q, jnp.asarray(found.delta[:-1]))
     # a difference of two q^l would lose the digits of a weak branch

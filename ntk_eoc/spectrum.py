@@ -19,11 +19,13 @@ from numpy import ndarray
 from scipy.special import betaln, binom
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.errors import Scalar, check_choice, number
+from ntk_eoc.errors import LARGEST, Scalar, check_choice, check_whole, known
 from ntk_eoc.profile import EDGES, nngp_delta, ntk_gap, profile
 
 NODES = 24  # of the Gauss-Legendre rule on one piece of the angle
 RESOLVED = 1e-10  # error of a share, relative to the largest gap, up to which it is given
+HIGHEST = 20_000  # degree that is ever looked at
+DIMENSIONS = 10**6  # beyond it the density of the angle, sin^(d-2) theta, is not RESOLVED in float64
 KERNELS = {"ntk": ntk_gap, "nngp": nngp_delta}
 
 
@@ -42,7 +44,9 @@ def multiplicity(dimension: int, degrees: Sequence[int] | ndarray) -> Float[ndar
     >>> multiplicity(3, [0, 1, 2]).tolist(), multiplicity(2, [0, 5]).tolist()
     ([1.0, 3.0, 5.0], [1.0, 2.0])
     """
-    d, k = _dimension(dimension), np.asarray(degrees, float)
+    d, k = _dimension(dimension), known("degrees", degrees, 0.0, float(HIGHEST))
+    if (k != np.floor(k)).any():
+        raise ValueError(f"degrees: expected whole numbers, got {k[k != np.floor(k)][0]:g}")
     if d == 2:
         return np.where(k == 0, 1.0, 2.0)
     return (2 * k + d - 2) / (k + d - 2) * binom(k + d - 2, k)
@@ -54,7 +58,7 @@ def highest_degree(dimension: int) -> int:
     >>> highest_degree(3) > 10_000, highest_degree(784)
     (True, 3)
     """
-    degrees = np.unique(np.geomspace(1, 20_000, 2_000).astype(int))
+    degrees = np.unique(np.geomspace(1, HIGHEST, 2_000).astype(int))
     fine = np.sqrt(multiplicity(dimension, degrees)) * 4 * np.finfo(float).eps <= RESOLVED
     return int(degrees[fine].max())
 
@@ -72,8 +76,13 @@ def funk_hecke(
     >>> funk_hecke(np.cos(theta)[None], theta, weights, 3, 2).round(12).tolist()  # cos is a harmonic of degree 1
     [[0.0, 0.333333333333, 0.0]]
     """
-    d, t = _dimension(dimension), np.cos(theta)
-    weighted, found = gaps * weights, []
+    d, highest = _dimension(dimension), check_whole("highest", highest, 0, HIGHEST)
+    theta, weights, gaps = known("theta", theta), known("weights", weights, -LARGEST, LARGEST), known("gaps", gaps)
+    if theta.ndim != 1 or weights.shape != theta.shape or gaps.shape[1:] != theta.shape:
+        got = f"{gaps.shape}, {theta.shape} and {weights.shape}"
+        raise ValueError(f"gaps: expected rows with a value at each of the nodes with their weights, got shapes {got}")
+    t, found = np.cos(theta), []
+    weighted = gaps * weights
     before, now = np.zeros_like(t), np.ones_like(t)
     for k in range(highest + 1):
         found.append(weighted @ now)
@@ -87,7 +96,7 @@ def nodes(dimension: int, highest: int) -> tuple[Float[ndarray, " n"], Float[nda
 
     The pieces lie within the panels of ``profile``, and no longer than P_k and w allow.
     """
-    d = _dimension(dimension)
+    d, highest = _dimension(dimension), check_whole("highest", highest, 0, HIGHEST)
     longest = 1.0 / max(highest / 6.0, np.sqrt(d), 1.0)
     pieces = [
         np.linspace(low, high, 1 + int(np.ceil((high - low) / longest)))[:-1]
@@ -127,8 +136,8 @@ def spectrum(
     [[0.0, 1.0, 0.0], [0.253, 0.001, 0.001]]
     """
     gap_of = KERNELS[check_choice("kernel", kernel, KERNELS)]
-    bound = highest_degree(_dimension(dimension))
-    if not 0 <= number("highest", highest) <= bound:
+    bound, highest = highest_degree(dimension), check_whole("highest", highest, 0, HIGHEST)
+    if highest > bound:
         raise ValueError(f"highest: expected a degree from 0 to {bound} in {dimension} dimensions, got {highest}")
     theta, weights = nodes(dimension, highest)
     found = profile(act, depths, sigma_b=sigma_b, sigma_w=sigma_w, q0=q0)
@@ -151,10 +160,9 @@ def effective_rank(found: Spectrum) -> Float[ndarray, " D"]:
     >>> effective_rank(deep).round(1).tolist()
     [15.5]
     """
-    return 1.0 / (found.shares**2 / found.multiplicity).sum(axis=-1)
+    squares = (found.shares**2 / found.multiplicity).sum(axis=-1)
+    return np.divide(1.0, squares, out=np.full_like(squares, np.inf), where=squares > 0)  # nothing left: no bound
 
 
 def _dimension(dimension: int) -> int:
-    if number("dimension", dimension) < 2 or dimension != int(dimension):
-        raise ValueError(f"dimension: expected a whole number, at least 2, got {dimension}")
-    return int(dimension)
+    return check_whole("dimension", dimension, 2, DIMENSIONS)

@@ -11,6 +11,8 @@ from ntk_eoc.kernels import kernels
 from ntk_eoc.meanfield import eoc_points, phase
 from ntk_eoc.profile import nngp_delta, ntk_gap, ntk_ratio, profile
 from ntk_eoc.spectrum import (
+    DIMENSIONS,
+    RESOLVED,
     Spectrum,
     effective_rank,
     funk_hecke,
@@ -167,14 +169,21 @@ def test_the_profile_between_its_nodes_is_the_kernel() -> None:
 
 def test_rank_of_equal_eigenvalues_is_their_number() -> None:
     assert effective_rank(Spectrum(np.array([[0.0, 1.0]]), np.array([1.0, 7.0]), np.ones(1)))[0] == pytest.approx(7.0)
+    assert effective_rank(Spectrum(np.zeros((1, 1)), np.ones(1), np.ones(1)))[0] == np.inf
+
+
+def test_the_weights_are_good_in_the_largest_dimension() -> None:
+    theta, weights = nodes(DIMENSIONS, 1)
+    assert weights.sum() == pytest.approx(1.0, rel=RESOLVED)
+    assert weights @ np.cos(theta) ** 2 * DIMENSIONS == pytest.approx(1.0, rel=RESOLVED)
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"dimension": 1}, "dimension: expected a whole number, at least 2, got 1"),
+        ({"dimension": 1}, "dimension: expected a whole number from 2 to 1000000, got 1"),
         ({"dimension": 784, "highest": 9}, "highest: expected a degree from 0 to 3 in 784 dimensions, got 9"),
-        ({"highest": -1}, "highest: expected a degree from 0 to"),
+        ({"highest": -1}, "highest: expected a whole number from 0 to"),
         ({"kernel": "ntkk"}, "kernel: expected one of ntk, nngp, got 'ntkk'; did you mean 'ntk'"),
     ],
 )
