@@ -1,6 +1,7 @@
 """Inputs at the edges of what there is: a right answer, or one sentence. Random ones are for the fuzzer."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,12 +9,15 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from ntk_eoc import angles, dynamics, gaussian, meanfield, profile
+from ntk_eoc import angles, convolution, dynamics, gaussian, meanfield, profile, scaled, spectrum
 from ntk_eoc.activations import NAMED, get, leaky_relu
 from ntk_eoc.asymptotics import coefficient, kink_terms
+from ntk_eoc.blocks.inputs import read
+from ntk_eoc.conditioning import by_series
 from ntk_eoc.depth import depth_kernels
 from ntk_eoc.errors import number, plain, reals
 from ntk_eoc.kernels import kernels
+from ntk_eoc.tables import table
 
 EDGE = {"sigma_b": 0.0, "sigma_w": 2**0.5}
 RELU, TANH, ERF = NAMED["relu"], NAMED["tanh"], NAMED["erf"]
@@ -141,6 +145,19 @@ def test_one_slope_is_one_activation() -> None:
     assert get("leaky_relu:0.3") == leaky_relu(0.3) == get("leaky_relu:0.3")
 
 
+def test_inputs_whose_square_is_zero_have_no_kernel() -> None:
+    found = depth_kernels(RELU, 0.5, [1, 3], sigma_b=0.0, sigma_w=1e-3, q0=1e-320)
+    assert (found.ntk == 0).all() and (found.ntk_diagonal == 0).all() and (found.delta == 1).all()
+
+
+def test_a_file_of_inputs_that_float64_cannot_square(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", 1e200 * X)
+    with pytest.raises(ValueError, match=r"inputs: expected numbers up to 1e\+50, got 3e\+200 in"):
+        read(tmp_path / "x.npy")
+
+
+LONE, FOUR = np.ones((1, 1, 4)), np.ones(4)
+FAINT, STRONG = {"sigma_b": 0.0, "sigma_w": 1e-200}, {"sigma_b": 0.0, "sigma_w": 1e50}
 DIAGONAL = dynamics.decompose(jnp.eye(2))
 REFUSED: list[tuple[Callable[[], Any], type, str]] = [
     (lambda: gaussian.second_moment(TANH, -1.0), ValueError, "q: expected finite numbers from 0 to 1e+100, got -1"),
@@ -190,6 +207,34 @@ REFUSED: list[tuple[Callable[[], Any], type, str]] = [
         "activation: identity is linear",
     ),
     (lambda: kink_terms(RELU, 0.0, 1.0), ValueError, "q: expected a number above 0"),
+    (lambda: depth_kernels(RELU, 0.5, [1, [2]], **EDGE), TypeError, "depths: expected a list of numbers, got [1, [2]]"),
+    (lambda: depth_kernels(RELU, 0.5, [10**20], **EDGE), ValueError, "depth: expected at most 1e+15 layers"),
+    (lambda: profile.profile(RELU, [1], **FAINT), ValueError, "sigma_w: expected a variance"),
+    (lambda: by_series(TANH, 2, q0=1.0, **FAINT), ValueError, "sigma_w: expected a variance of the first layer"),
+    (lambda: table(TANH, 1e40), RuntimeError, "table: tanh is not resolved in the angle at variance 1e+40; expected"),
+    (lambda: spectrum.multiplicity(3, None), TypeError, "degrees: expected an array of real numbers, got NoneType"),
+    (lambda: spectrum.multiplicity(3, [0.5]), ValueError, "degrees: expected whole numbers, got 0.5"),
+    (lambda: spectrum.multiplicity(10**9, [1]), ValueError, "dimension: expected a whole number from 2 to 1000000"),
+    (lambda: spectrum.nodes(3, 1e308), ValueError, "highest: expected a whole number from 0 to 20000, got 1e+308"),
+    (lambda: spectrum.funk_hecke(X, FOUR, FOUR, 3, 1), ValueError, "gaps: expected rows with a value at each of the"),
+    (lambda: spectrum.spectrum(RELU, [2], dimension=3, highest=1.5, **EDGE), ValueError, "highest: expected a whole"),
+    (lambda: scaled.scaled_depths(RELU, 0.0, 5, sigma_w=1.0), TypeError, "depths: expected a list of numbers, got 5"),
+    (lambda: scaled.scaled_depths(RELU, 0.0, [5], sigma_w=1.0, engine=0), ValueError, "engine: expected a whole"),
+    (lambda: scaled.scaled_kernels(RELU, X, X[:, :1], depth=2, **EDGE), ValueError, "x2: expected 2 columns as in x1"),
+    (lambda: scaled.scaled_kernels(RELU, X, depth=7, **STRONG), ValueError, "depth: the kernels leave the range of"),
+    (lambda: scaled.branch_share(RELU, None), TypeError, "sigma_w: expected a real number, got None"),
+    (lambda: scaled.branch_share(RELU, 1e40), ValueError, "sigma_w: expected sigma_w^2 E[phi'^2] of at most 1e+50"),
+    (lambda: scaled.tau("x", 1, 2), TypeError, "s: expected a real number, got 'x'"),
+    (lambda: scaled.tau(1.0, 2, 1), ValueError, "end: expected a depth no less than the one to begin at"),
+    (lambda: scaled.tau(1.0, [1, 2], [3, 4, 5]), ValueError, "end: expected as many depths as begin has"),
+    (lambda: scaled.continued(TANH, 1.0, (1.0, 0.0), (1, 2)), ValueError, "act: expected a positively homogeneous"),
+    (lambda: scaled.continued(RELU, 1.0, (1.0,), (1, 2)), ValueError, "state: expected two numbers, got 1"),
+    (lambda: scaled.continued(RELU, 1.0, (3.0, 0.0), (1, 2)), ValueError, "state: expected finite numbers from 0 to 2"),
+    (lambda: scaled.continued(RELU, 1.0, (1.0, 0.0), (3, 1)), ValueError, "between: expected a depth and a deeper one"),
+    (lambda: convolution.check_images("x", LONE, "x"), TypeError, "filter_size: expected a real number, got 'x'"),
+    (lambda: convolution.check_images("x", 1j * LONE, 3), TypeError, "x: expected an array of real numbers"),
+    (lambda: convolution.check_images("x", 1e60 * LONE, 3), ValueError, "x: expected numbers up to 1e+50"),
+    (lambda: convolution.conv_kernels(RELU, LONE, depth=7, **STRONG), ValueError, "depth: the kernels leave the"),
 ]
 
 
