@@ -38,12 +38,14 @@ from ntk_eoc import (  # noqa: E402  # noqa: E402
     asymptotics,
     cli,
     conditioning,
+    convolution,
     depth,
     dynamics,
     empirical,
     gaussian,
     gram,
     kernels,
+    layerwise,
     meanfield,
     networks,
     profile,
@@ -51,6 +53,8 @@ from ntk_eoc import (  # noqa: E402  # noqa: E402
     recipes,
     recommend,
     records,
+    scaled,
+    spectrum,
 )
 
 ALARM = 300  # seconds that one call may take
@@ -94,8 +98,18 @@ def one_of(*values: Any) -> Draw:
     return lambda r: r.choice(values)
 
 
+def mostly(usual: Draw, odd: Draw) -> Draw:
+    """Nine draws of ten ``usual``; the others ``odd``, or no number at all."""
+    return lambda r: usual(r) if r.random() < 0.9 else odd(r) if r.random() < 0.7 else r.choice(STRANGE)
+
+
 def act(r: random.Random) -> Any:
     return activations.get(r.choice(NAMES))
+
+
+def few(*names: str) -> Draw:
+    """Activations of every kind, where each one is compiled at several shapes."""
+    return lambda r: activations.get(r.choice(names))
 
 
 def array(*shapes: tuple[int, ...], low: float = 1e-3, high: float = 1e2, signed: bool = False) -> Draw:
@@ -142,15 +156,15 @@ def reals_of_eight(r: random.Random) -> Any:
     return np.concatenate([[0.0], row[1:], row[3:0:-1]])
 
 
-def spectrum(r: random.Random) -> Any:
+def decomposed(r: random.Random) -> Any:
     rows = np.random.default_rng(r.getrandbits(32)).normal(size=(3, r.choice([1, 3])))
     return dynamics.decompose(rows @ rows.T * r.choice([0.0, 1e-150, 1.0, 1e100]))
 
 
 def training(r: random.Random) -> Any:
     if r.random() < 0.5:
-        return dynamics.flow(spectrum(r), [0.0, 1.0, np.inf])
-    found = spectrum(r)
+        return dynamics.flow(decomposed(r), [0.0, 1.0, np.inf])
+    found = decomposed(r)
     return dynamics.descent(found, [0, 1, 10], rate=min(0.5 * dynamics.stability_bound(found), 1.0))
 
 
@@ -182,6 +196,39 @@ def profiles() -> Draw:
     return lambda r: r.choice(found)
 
 
+def on_the_sphere(r: random.Random) -> dict[str, Any]:
+    """Gaps at the nodes of a sphere, nearly always as many."""
+    dimension, highest = r.choice([2, 3, 10]), r.choice([0, 1, 5])
+    theta, weights = spectrum.nodes(dimension, highest)
+    gaps = array((1, theta.size), (2, theta.size), (theta.size,), (1, 3))(r) if r.random() < 0.5 else [np.sin(theta)]
+    return {
+        "gaps": gaps,
+        "theta": r.choice([theta, theta, theta, theta[1:], array(theta.shape)(r)]),
+        "weights": r.choice([weights, weights, weights, weights[:2], array(weights.shape)(r)]),
+        "dimension": r.choice([dimension] * 5 + [DIMENSION(r)]),
+        "highest": r.choice([highest] * 5 + [DEGREE(r)]),
+    }
+
+
+def spectra() -> Draw:
+    """Of the ordered phase, the Edge of Chaos and the chaotic one: shallow, deep, and where nothing is left."""
+    found = [
+        spectrum.spectrum(activations.NAMED[name], [1, 5, 100], sigma_b=b, sigma_w=w, dimension=3, highest=h)
+        for name, b, w, h in (
+            ("relu", 0.0, 2**0.5, 3),
+            ("relu", 0.0, 1.0, 0),
+            ("erf", 0.3, 1.0, 3),
+            ("erf", 0.3, 3.0, 3),
+        )
+    ]
+    return lambda r: r.choice(found)
+
+
+def start(r: random.Random) -> Any:
+    sigma_b, sigma_w, q0 = (number(0.02, 1e-2, 1e1)(r) for _ in range(3))
+    return recommend.Start(sigma_b, sigma_w, r.choice([None, 1.0]), r.choice([False, True]), q0)
+
+
 def applied(function: Callable[..., Any]) -> Callable[..., Any]:
     """Of a function of params, activation, net and x."""
     return lambda net, params, act, x: function(params, act, net, x)
@@ -200,6 +247,23 @@ WHOLE = one_of(1, 2, 4, 0, -1, 1.5, "2", None, 3.0)
 Q = one_of(1.0, 0.3, 5.0)  # each variance has a table of its own, so there are few
 THREE = array((3, 1), (3, 2), (2, 1), (3,), signed=True)
 LEFT = with_net(act=act, x=INPUTS)
+FEW = few("relu", "erf", "sin", "tanh", "elu", "identity", "prelu:-1")
+HOMOGENEOUS = few("relu", "relu", "leaky_relu:0.3", "prelu:-1", "leaky_relu:0", "identity", "tanh")
+INCREASING = mostly(
+    one_of([1, 2, 3], [1, 10, 1000], [1], [10**6, 10**8, 10**12]),
+    one_of([], [2, 1], [0], 5, ["a"], "12", [1.5], [1, [2]], [10**20]),
+)
+DIMENSION = mostly(one_of(2, 3, 10, 3.0), one_of(784, 10**5, 1, 0, -3, 2.5, 10**9, 1e308, [3]))
+DEGREE = mostly(one_of(0, 1, 3, 3.0), one_of(50, -1, 1.5, 10**6, 1e308, [1]))
+IMAGES = mostly(
+    array((2, 1, 4), (1, 1, 3, 3), signed=True),  # pooling takes the square of the positions
+    array((0, 1, 4), (2, 0, 4), (2, 4), (1, 1, 1, 1, 1), (2, 2, 4), (2, 1, 2), signed=True),
+)
+TAPS = mostly(one_of(3, 3, 1, 3.0), one_of(2, 5, 0, -1, 1.5, [3], 10**20 + 1))
+SHARE = number(low=1e-6, high=1e6)
+LAYERS = mostly(one_of(1, 2, 10, 10**6, 10**12), one_of(0, -1, 1.5, *NUMBERS))
+COSINE = mostly(lambda r: r.uniform(-1, 1), one_of(0.0, 1.0, -1.0, 1.1))
+SMALL = mostly(one_of(1, 2, 3, 2.0), DEPTHS)
 
 # Every public function of the mathematics, with how its arguments are drawn.
 TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, Any]]]] = {
@@ -235,6 +299,7 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
             **SIGMAS,
         ),
     ),
+    "kernels.check_inputs": (kernels.check_inputs, named(name=one_of("x"), x=INPUTS)),
     "angles.input_gaps": (angles.input_gaps, named(x1=INPUTS, x2=lambda r: r.choice([None, INPUTS(r)]))),
     "gram.gram": (
         lambda **given: gram.gram(**given)[:2],
@@ -281,6 +346,80 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
     "asymptotics.coefficient": (asymptotics.coefficient, named(act=act, q=number(), sigma_w=number())),
     "asymptotics.kink_terms": (asymptotics.kink_terms, named(act=act, q=number(), sigma_w=number())),
     "asymptotics.curvature_terms": (asymptotics.curvature_terms, named(act=act, q=number(), sigma_w=number())),
+    "layerwise.contributions": (
+        layerwise.contributions,
+        named(
+            act=FEW,
+            cosine=COSINE,
+            depth=SMALL,
+            q0=number(),
+            architecture=ARCHITECTURE,
+            **SIGMAS,
+        ),
+    ),
+    "spectrum.multiplicity": (
+        spectrum.multiplicity,
+        named(dimension=DIMENSION, degrees=mostly(one_of(range(3), [0, 5], 3), array((3,), (0,)))),
+    ),
+    "spectrum.highest_degree": (spectrum.highest_degree, named(dimension=DIMENSION)),
+    "spectrum.nodes": (spectrum.nodes, named(dimension=DIMENSION, highest=DEGREE)),
+    "spectrum.funk_hecke": (spectrum.funk_hecke, on_the_sphere),
+    "spectrum.spectrum": (
+        spectrum.spectrum,
+        named(
+            act=FEW,
+            depths=one_of([1, 2, 5], [1], [3, 300], [], [2, 1], 3, None, ["a"]),
+            dimension=DIMENSION,
+            highest=DEGREE,
+            kernel=mostly(one_of("ntk", "nngp"), one_of("ntkk", "")),
+            q0=lambda r: r.choice([None, number()(r)]),
+            **SIGMAS,
+        ),
+    ),
+    "spectrum.effective_rank": (spectrum.effective_rank, named(found=spectra())),
+    "scaled.scaled_kernels": (
+        scaled.scaled_kernels,
+        named(act=FEW, x1=INPUTS, x2=lambda r: r.choice([None, INPUTS(r)]), depth=SMALL, **SIGMAS),
+    ),
+    "scaled.scaled_depths": (
+        scaled.scaled_depths,
+        named(
+            act=HOMOGENEOUS,
+            cosine=COSINE,
+            depths=INCREASING,
+            sigma_w=number(),
+            engine=mostly(one_of(10**4, 10, 1), one_of(0, -1, 1.5, 1e20)),
+        ),
+    ),
+    "scaled.branch_share": (scaled.branch_share, named(act=act, sigma_w=number())),
+    "scaled.tau": (scaled.tau, named(s=SHARE, begin=LAYERS, end=mostly(LAYERS, array((3,), (2,))))),
+    "scaled.continued": (
+        scaled.continued,
+        named(
+            act=HOMOGENEOUS,
+            s=SHARE,
+            state=mostly(lambda r: (r.uniform(0, 2), number(0.02)(r)), one_of((1,), (1, [2]), (3.0, 1.0))),
+            between=mostly(one_of((1, 2), (10, 10**9), (2, 2), (1, 10**15), (3, 1)), lambda r: (LAYERS(r), LAYERS(r))),
+        ),
+    ),
+    "convolution.check_images": (convolution.check_images, named(name=one_of("x"), x=IMAGES, filter_size=TAPS)),
+    "convolution.conv_kernels": (
+        convolution.conv_kernels,
+        named(
+            act=FEW,
+            x1=IMAGES,
+            x2=lambda r: r.choice([None, None, IMAGES(r)]),
+            depth=mostly(one_of(2, 3, 3.0), DEPTHS),
+            filter_size=TAPS,
+            readout=mostly(one_of("flatten", "pooling"), one_of("pool", "")),
+            **SIGMAS,
+        ),
+    ),
+    "conditioning.reference_gaps": (conditioning.reference_gaps, named()),
+    "conditioning.by_table": (
+        conditioning.by_table,
+        named(act=act, depth=DEPTHS, q0=lambda r: r.choice([None, number()(r)]), skip=one_of(False, True), **SIGMAS),
+    ),
     "conditioning.condition": (conditioning.condition, named(gap=reals_of_eight)),
     "conditioning.by_series": (
         conditioning.by_series,
@@ -290,6 +429,11 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
         recommend.recommend,
         named(act=act, depth=DEPTHS, architecture=ARCHITECTURE, width=one_of(None, 16, 256)),
     ),
+    "recommend.along": (recommend.along, named(act=act, grid=one_of((0.0, 0.2), (), (1e50,), (-1.0,), (None,)))),
+    "recommend.judge": (
+        recommend.judge,
+        named(act=act, start=start, depth=DEPTHS, skip=one_of(False, True)),
+    ),
     "recipes.recipes": (
         recipes.recipes,
         named(activation=one_of(*NAMES), depth=DEPTHS, architecture=ARCHITECTURE, **SIGMAS),
@@ -298,9 +442,9 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
         dynamics.decompose,
         named(gram=kernel_matrix, rounding=lambda r: r.choice([None, number()(r)])),
     ),
-    "dynamics.flow": (dynamics.flow, named(spectrum=spectrum, times=array((3,), ()))),
-    "dynamics.descent": (dynamics.descent, named(spectrum=spectrum, steps=array((3,), ()), rate=number())),
-    "dynamics.stability_bound": (dynamics.stability_bound, named(spectrum=spectrum)),
+    "dynamics.flow": (dynamics.flow, named(spectrum=decomposed, times=array((3,), ()))),
+    "dynamics.descent": (dynamics.descent, named(spectrum=decomposed, steps=array((3,), ()), rate=number())),
+    "dynamics.stability_bound": (dynamics.stability_bound, named(spectrum=decomposed)),
     "dynamics.residuals": (dynamics.residuals, named(training=training, y=THREE, f0=THREE)),
     "dynamics.fitted": (dynamics.fitted, named(training=training, y=THREE, f0=THREE)),
     "dynamics.predictions": (
@@ -379,6 +523,48 @@ def _numeric(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and np.issubdtype(leaf.dtype, np.floating) or isinstance(leaf, float)
 
 
+def inputs_of(folder: Path) -> None:
+    """Files for the command line: an activation's, and inputs that are good, odd and none."""
+    (folder / "mine.py").write_text(
+        "import jax.numpy as jnp\ndef good(x): return jnp.tanh(x)\ndef bad(x): return float(x)\n"
+    )
+    rows = np.random.default_rng(0).normal(size=(3, 2))
+    for name, values in {
+        "x": rows,
+        "sphere": rows / np.linalg.norm(rows, axis=1, keepdims=True),
+        "small": rows.astype(np.float32),
+        "whole": np.arange(6).reshape(3, 2),
+        "zeros": np.zeros((2, 2)),
+        "huge": 1e200 * rows,
+        "nan": np.full((2, 2), np.nan),
+        "none": np.zeros((0, 2)),
+        "flat": rows[0],
+        "complex": rows + 1j,
+        "words": np.array([["a", "b"]]),
+    }.items():
+        np.save(folder / f"{name}.npy", values)
+    np.savez(folder / "archive.npz", x=rows)
+    (folder / "broken.npy").write_bytes((folder / "x.npy").read_bytes()[:90])
+    (folder / "empty.npy").write_bytes(b"")
+
+
+def gram_words(r: random.Random) -> list[str]:
+    """What ``gram`` takes beside its activation and sigmas; each into a folder of its own."""
+    files = ["x", "sphere", "small", "whole"] * 3 + ["zeros", "huge", "nan", "none", "flat", "complex", "words"]
+    inputs = r.choice([f"{r.choice(files)}.npy"] * 30 + ["broken.npy", "empty.npy", "archive.npz", "mine.py", ".", ""])
+    words = [inputs, "--out", r.choice([f"out/{r.getrandbits(64):x}"] * 30 + ["mine.py", "x.npy/out", ""])]
+    for option, usual, odd in (
+        ("--kernel", ["ntk", "nngp"], ["ntkk", ""]),
+        ("--dtype", ["float32", "float64"], ["float16", ""]),
+        ("--memory", ["64M", "1G", "2000000"], ["1", "0", "-1", "1e9", "9999999G", "x", ""]),
+        ("--devices", ["1"], ["2", "0", "-1", "x"]),
+        ("--dask", [], ["", "nowhere:1"]),
+    ):
+        if r.random() < 0.25:
+            words += [option, r.choice(usual * 9 + odd)] if usual or r.random() < 0.1 else []
+    return [*words, "--resume"] if r.random() < 0.1 else words
+
+
 def line(r: random.Random, folder: Path) -> list[str]:
     """A command line: mostly well formed, with one or two hostile words."""
     odd = [*NUMBERS, 0.2, 1.3, 2**0.5, "nan", "inf", "-inf", "", "x", "1e999", "-1e-3", "0x1", "1_0", "\u0661"]
@@ -407,11 +593,13 @@ def line(r: random.Random, folder: Path) -> list[str]:
         "kernel": ["--sigma-b", "--sigma-w", "--depth", "--cosine", "--q0"],
         "law": ["--sigma-b", "--sigma-w"],
         "recommend": ["--depth", "--width"],
+        "gram": ["--sigma-b", "--sigma-w", "--depth"],
     }
     command = r.choice([*options] * 6 + ["verify", "activations", "reproduce", "fly", "", "--version", "--help"])
     words = [command]
+    tame = command == "gram" and r.random() < 0.8  # few activations and sigmas are compiled, and files are odd enough
     if command in options:
-        words.append(name)
+        words.append(r.choice(["relu", "erf", "tanh"]) if tame else name)
         for option in options[command]:
             if (
                 r.random() < 0.04
@@ -419,14 +607,17 @@ def line(r: random.Random, folder: Path) -> list[str]:
                 or (command == "law" and option == "--sigma-w" and r.random() < 0.7)
             ):
                 continue
-            given = usual()
+            given = r.choice(["0.3", "1.4"]) if tame else usual()
             if option == "--depth" and r.random() < 0.9:
-                given = str(r.choice([1, 2, 3, 10, 30, 10**6, 0, -1, 1.5]))
+                deep = [2, 3, 5] if command == "gram" else [10, 30, 10**6]  # each of its layers may be a program
+                given = str(r.choice([1, 2, 3, *deep] if tame else [1, 2, 3, *deep, 0, -1, 1.5]))
             if option == "--cosine" and r.random() < 0.9:
                 given = f"{r.uniform(-1, 1):.6g}"
             words += [option, given]
         if command in ("kernel", "law", "recommend") and r.random() < 0.3:
-            words += ["--architecture", r.choice(["ffnn", "residual", "resnet", ""])]
+            words += ["--architecture", r.choice(["ffnn", "residual", "residual", "resnet", "scaled", ""])]
+        if command == "gram":
+            words += gram_words(r)
         if r.random() < 0.1:
             words += ["--kinks", r.choice(["", "0", "1,2", "a", "nan", ",", "1e999"])]
     elif command == "verify":
@@ -507,9 +698,7 @@ def fuzz(calls: int, lines: int, seconds: float, seed: int, only: list[str]) -> 
     chosen = [name for name in TABLE if calls and any(part in name for part in only)]
     jobs = [*(["command lines"] if lines and any(part in "command lines" for part in only) else []), *chosen]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        Path("mine.py").write_text(
-            "import jax.numpy as jnp\ndef good(x): return jnp.tanh(x)\ndef bad(x): return float(x)\n"
-        )
+        inputs_of(Path())
         for i, name in enumerate(jobs):
             left = seconds - (time.monotonic() - start)
             share = left / (len(jobs) - i) if name != "command lines" else left * (0.3 if chosen else 1.0)

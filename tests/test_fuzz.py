@@ -15,16 +15,24 @@ import pytest
 from ntk_eoc import (
     angles,
     asymptotics,
+    conditioning,
+    convolution,
     depth,
     dynamics,
     empirical,
     gaussian,
     gram,
+    kernels,
+    layerwise,
     maps,
     meanfield,
     networks,
     profile,
     rays,
+    recipes,
+    recommend,
+    scaled,
+    spectrum,
 )
 from ntk_eoc.errors import number
 
@@ -35,6 +43,9 @@ SAMPLED = (
     "chi",
     "near",
     "input_gaps",
+    "multiplicity",
+    "tau",
+    "check_images",
     "ntk_gap",
     "decompose",
     "dynamics.flow",
@@ -42,6 +53,7 @@ SAMPLED = (
 )
 ELSEWHERE = {"second_moment_by_panels", "pair_by_panels", "resolved", "correlation_limit"}
 ELSEWHERE |= {"rows", "folds", "is_odd", "chebyshev_points", "chebyshev_series", "at_angles"}  # of checked arrays
+ELSEWHERE |= {"mix", "first_layer", "first_state", "next_state", "layer_by_layer"}  # of the states of checked inputs
 
 
 def test_a_sample_finds_no_fault(tmp_path: Path) -> None:
@@ -81,6 +93,14 @@ def test_every_public_function_is_in_the_table() -> None:
         gram,
         depth,
         asymptotics,
+        kernels,
+        layerwise,
+        spectrum,
+        scaled,
+        convolution,
+        conditioning,
+        recommend,
+        recipes,
         dynamics,
         networks,
         empirical,
