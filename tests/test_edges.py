@@ -17,6 +17,7 @@ from ntk_eoc.conditioning import by_series
 from ntk_eoc.depth import depth_kernels
 from ntk_eoc.errors import number, plain, reals
 from ntk_eoc.kernels import kernels
+from ntk_eoc.layerwise import contributions
 from ntk_eoc.tables import table
 
 EDGE = {"sigma_b": 0.0, "sigma_w": 2**0.5}
@@ -148,6 +149,10 @@ def test_one_slope_is_one_activation() -> None:
 def test_inputs_whose_square_is_zero_have_no_kernel() -> None:
     found = depth_kernels(RELU, 0.5, [1, 3], sigma_b=0.0, sigma_w=1e-3, q0=1e-320)
     assert (found.ntk == 0).all() and (found.ntk_diagonal == 0).all() and (found.delta == 1).all()
+
+
+def test_a_number_in_words_is_one_to_every_layer() -> None:
+    assert contributions(RELU, 1.0, 2, sigma_b="0", sigma_w="2").tolist() == [8.0, 8.0]
 
 
 def test_a_file_of_inputs_that_float64_cannot_square(tmp_path: Path) -> None:
