@@ -1,15 +1,21 @@
 """A full disk and a read-only folder for ``kills``: really, by a small file system, or as near as this process may."""
 
 import os
-import resource
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOM = "size=64m"
+# Not by preexec_fn: a process with JAX's threads, as pytest's, must not be forked.
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (int(sys.argv[1]),))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+Words = tuple[str, ...]
 
 
 class NotRunError(Exception):
@@ -36,23 +42,23 @@ def disk(place: Path) -> Iterator[Disk]:
 
 
 @contextmanager
-def full(on: Disk, out: Path, share: float) -> Iterator[dict[str, Any]]:
-    """Room for a ``share`` of the files of ``out``, an undisturbed run; gives options of ``Popen``."""
+def full(on: Disk, out: Path, share: float) -> Iterator[Words]:
+    """Room for a ``share`` of the files of ``out``, an undisturbed run; gives words to put before a line."""
     sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
     if not on.mounted:
         limit = max(1, int(share * max(sizes)))
-        yield {"preexec_fn": partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))}
+        yield sys.executable, "-c", LIMITED, str(limit)
         return
     pages = sum(-(-size // 4096) for size in sizes)
     _remount(on, f"size={max(1, int(share * pages)) * 4096}")
     try:
-        yield {}
+        yield ()
     finally:
         _remount(on, ROOM)
 
 
 @contextmanager
-def read_only(on: Disk, *_: Any) -> Iterator[dict[str, Any]]:
+def read_only(on: Disk, *_: Any) -> Iterator[Words]:
     """Nothing can be written or made."""
     folders = [on.place, *(path for path in on.place.rglob("*") if path.is_dir())]
     if on.mounted:
@@ -62,7 +68,7 @@ def read_only(on: Disk, *_: Any) -> Iterator[dict[str, Any]]:
     else:
         _allow(folders, 0o555)
     try:
-        yield {}
+        yield ()
     finally:
         _remount(on, "rw") if on.mounted else _allow(folders, 0o755)
 

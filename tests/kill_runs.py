@@ -58,20 +58,19 @@ def stamp(out: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def run(job: Job, out: Path, stop: Stop = NEVER, **options: Any) -> Run:
-    """Start a job on the folder ``out``, stop it, and wait for its end."""
+def run(job: Job, out: Path, stop: Stop = NEVER, before: tuple[str, ...] = ()) -> Run:
+    """Start a job on the folder ``out``, with the words ``before`` its line, stop it, and wait for its end."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    before, began, changes, met = stamp(out), time.monotonic(), 0, "after the end"
-    now, units = before, None
+    empty, began, changes, met = stamp(out), time.monotonic(), 0, "after the end"
+    now, units = empty, None
     child = subprocess.Popen(
-        [*job.line, "--out", str(out)],
+        [*before, *job.line, "--out", str(out)],
         cwd=out.parents[1],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        **options,
     )
     try:
         while child.poll() is None and time.monotonic() - began < min(stop.seconds, LATE) and changes < stop.changes:
@@ -81,7 +80,7 @@ def run(job: Job, out: Path, stop: Stop = NEVER, **options: Any) -> Run:
         lasted = time.monotonic() - began, changes
         if child.poll() is None:
             child.send_signal(SIGNALS[stop.name])
-            met = "start-up" if now == before else "work"
+            met = "start-up" if now == empty else "work"
             units = job.units(out) if stop.name == "SIGINT" else None
         said = child.communicate(timeout=LATE)
     except subprocess.TimeoutExpired:

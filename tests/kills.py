@@ -110,8 +110,8 @@ def obstacles(job: Job, peace: Peace, report: Report, count: int, until: float) 
                 run(job, out, Stop("SIGKILL", instant))
                 held = job.units(out)
             try:
-                with obstacle(on, peace.out, share) as options:
-                    got = run(job, out, **options)
+                with obstacle(on, peace.out, share) as before:
+                    got = run(job, out, before=before)
             except NotRunError as why:
                 not_run[kind] = str(why)
                 continue

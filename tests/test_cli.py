@@ -232,7 +232,7 @@ sys.exit(cli.main())
 """
 
 
-def test_ctrl_c_ends_a_process_even_where_an_exception_would_be_forgotten():
+def test_ctrl_c_ends_a_process_even_where_an_exception_would_be_forgotten(ctrl_c: None):
     done = subprocess.run([sys.executable, "-c", FORGETFUL], capture_output=True, text=True)
     assert done.returncode == 130 and not done.stdout
     assert re.fullmatch("ntk-eoc activations: stopped; go on with the same line.*\n", done.stderr)

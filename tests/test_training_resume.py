@@ -263,7 +263,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
 
 
 def test_ctrl_c_after_the_last_step_is_not_forgotten(
-    tmp_path: Path, undisturbed: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, undisturbed: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch, ctrl_c: None
 ) -> None:
     """Whoever trains the next row would go on with it."""
     append = checkpoint.append
