@@ -72,7 +72,14 @@ def chapter_rows(app: Sphinx, page: str) -> list[list[Cell]]:
             cells = execution_watch.cells(app, name)
             if cells:
                 seconds, peak = sum(cell.seconds for cell in cells.values()), max(cell.bytes for cell in cells.values())
-                rows.append([link, str(len(cells)), f"{seconds:.1f} s", f"{peak / 2**20:.0f} MiB"])
+                rows.append(
+                    [
+                        link,
+                        str(len(cells)),
+                        f"{seconds:.1f}\N{NO-BREAK SPACE}s",
+                        f"{peak / 2**20:.0f}\N{NO-BREAK SPACE}MiB",
+                    ]
+                )
             else:
                 rows.append([link, "not executed in this build", "", ""])
     return rows
