@@ -215,7 +215,8 @@ def test_mixing_parts_against_fifty_digits(parts: list[tuple[float, float, float
         v, w = sum(p[0] for p in exact), sum(p[1] for p in exact)
         inner = sum(mp.sqrt(p[0] * p[1]) * (1 - p[2]) for p in exact)
         gap = 1 - inner / mp.sqrt(v * w) if v * w > 0 else mpf(1)
-        assert abs(mpf(float(delta)) - gap) < 1e-14 and abs(mpf(float(a)) - v) <= 1e-15 * v and float(b) >= 0
+        assert abs(mpf(float(delta)) - gap) < 1e-14 and float(b) >= 0
+        assert abs(mpf(float(a)) - v) <= 1e-15 * v + np.finfo(float).tiny  # some releases flush subnormal numbers
 
 
 @pytest.mark.parametrize(
