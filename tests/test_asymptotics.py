@@ -101,6 +101,11 @@ def test_the_coefficient_does_not_depend_on_the_inputs(gap: float) -> None:
         assert _measured(name, gap)[-1] == pytest.approx(_law(name)[0].coefficient, rel=0.01)
 
 
+def test_residual_networks_begin_where_their_branches_keep_the_variance() -> None:
+    point = law(NAMED["relu"], sigma_b=0.0, architecture="residual").point
+    assert point.sigma_w == np.sqrt(2.0) and point.chi == pytest.approx(2.0, rel=1e-14)
+
+
 @pytest.mark.parametrize("sigma_w", [0.5, 2.0])
 def test_residual_networks_have_one_law_for_every_sigma_w(sigma_w: float) -> None:
     found = law(NAMED["relu"], sigma_b=0.0, sigma_w=sigma_w, architecture="residual")

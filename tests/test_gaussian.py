@@ -14,7 +14,7 @@ from ntk_eoc import gaussian
 from ntk_eoc.activations import NAMED, derivative
 from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.gaussian import Pair, expectation, pair, pair_by_panels, second_moment, second_moment_by_panels
-from ntk_eoc.panels import SCALE, STEPS, Rule
+from ntk_eoc.panels import REACH, SCALE, STEPS, Rule, choose_rule
 
 ORACLE = json.loads((Path(__file__).parent / "oracle" / "gaussian_moments.json").read_text())
 MOMENTS = {(row["activation"], row["order"]): row["moments"] for row in ORACLE["moments"]}
@@ -166,3 +166,16 @@ def test_float32_is_refused() -> None:
         ):
             with pytest.raises(RuntimeError, match="float64.*jax_enable_x64"):
                 call()
+
+
+def test_panels_are_chosen_from_what_is_known() -> None:
+    """Even and few for small variances, as fine as the variance asks for, and all of them under jit."""
+    apart, traced = jnp.array(0.5), []
+    for variance, count in ((1.0, 8), (4.0, 16), (16.0, 32)):
+        rule = choose_rule((jnp.array(variance),), apart)
+        assert rule == Rule(tuple(np.linspace(-REACH, REACH, count + 1)), (), False), variance
+    general = (tuple(STEPS), tuple(SCALE))
+    assert choose_rule((jnp.array(17.0),), apart) == Rule(*general, False)
+    assert choose_rule((jnp.array(1.0),), jnp.array([0.5, 0.9e-4])).close
+    jax.jit(lambda q: traced.append(choose_rule((q,), apart)))(1.0)
+    assert traced == [Rule(*general, True)]
