@@ -37,6 +37,17 @@ def rows(name: str, x: object) -> Rows:
     return found, largest * np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
 
 
+def _near_one(side: Rows) -> Rows:
+    """The same directions, where lengths have no square or no reciprocal in float64 in rows of a length near 1."""
+    x, norm = side
+    far = (norm > 0) & ((norm < 1e-100) | (norm > 1e100))
+    if not far.any():
+        return side
+    exponents = np.where(far, np.frexp(norm)[1], 0)
+    x = np.ldexp(x, -exponents[:, None])
+    return x, np.where(far, np.sqrt(np.einsum("ij,ij->i", x, x)), norm)
+
+
 def folds(left: Rows, right: Rows) -> Float64[Array, "N M"]:
     """The fold of each pair of rows; the same object twice gives a symmetric matrix, zero on its diagonal.
 
@@ -46,7 +57,7 @@ def folds(left: Rows, right: Rows) -> Float64[Array, "N M"]:
     >>> folds(x, x).round(12).tolist()
     [[0.0, 0.4, -0.0], [0.4, 0.0, -0.4], [-0.0, -0.4, 0.0]]
     """
-    (x1, norm1), (x2, norm2) = left, right
+    (x1, norm1), (x2, norm2) = _near_one(left), _near_one(right)
     inverse1, inverse2 = (1.0 / np.where(norm > 0, norm, np.inf) for norm in (norm1, norm2))
     found, close = _folded(x1 @ x2.T, inverse1, inverse2, left is right)
     if not close:

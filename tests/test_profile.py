@@ -188,3 +188,10 @@ def test_opposite_rows_are_two_apart_to_the_last_digit() -> None:
     x = np.random.default_rng(3).standard_normal((50, 37))
     assert (np.diag(input_gaps(x, -3.0 * x)) == 2.0).all()
     assert np.diag(input_gaps(x, -x + 1e-9 * x[::-1])).min() > 2.0 - 1e-15
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e-160, 1e-101, 1e49])
+def test_angles_do_not_depend_on_lengths(size: float) -> None:
+    x = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, 0.0], [1.0, 1.0 + 2.0**-30]])
+    scaled = np.concatenate([size * x[:3], x[3:]])
+    np.testing.assert_allclose(input_gaps(scaled), input_gaps(x), rtol=1e-9 if size > 1e-300 else 1e-4, atol=1e-16)
