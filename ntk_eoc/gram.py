@@ -87,9 +87,10 @@ def gram(
         raise ValueError(f"x2: expected {left[0].shape[1]} columns as in x1, got {right[0].shape[1]}")
     options = {"sigma_b": sigma_b, "sigma_w": sigma_w, "architecture": architecture}
     found = _by_angle(act, left, right, depths, dtype, options)
-    if found is None and closed_form(act) is None and applies(act) and sigma_w > 0:
-        found = _expanded(act, left, right, depths, dtype, options)
-    elif found is None:
+    exact = closed_form(act) is not None
+    if found is None and applies(act) and sigma_w > 0 and not (exact and act.kinks):
+        found = _expanded(act, left, right, depths, dtype, {**options})
+    if found is None or (exact and found.error > ERROR[dtype]):  # steep, as erf of large inputs: its series is long
         found = _pair_by_pair(act, left, right, depths, dtype, options)
     if np.ndim(depth):
         return found

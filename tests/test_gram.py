@@ -47,9 +47,11 @@ def plain(found: Gram) -> tuple[np.ndarray, np.ndarray]:
         ("relu", False, EDGE, "ffnn"),
         ("relu", False, {"sigma_b": 0.0, "sigma_w": 1.1}, "residual"),
         ("leaky_relu", True, BIASED, "ffnn"),
-        ("erf", True, BIASED, "ffnn"),
+        ("erf", False, BIASED, "ffnn"),
         ("erf", True, {"sigma_b": 0.3, "sigma_w": 0.8}, "residual"),
         ("erf", False, BIASED, "residual"),
+        ("erf", False, {"sigma_b": 0.2, "sigma_w": 10.0}, "ffnn"),
+        ("sin", False, BIASED, "ffnn"),
     ],
 )
 @pytest.mark.thorough(first=4)
