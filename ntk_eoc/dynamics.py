@@ -71,6 +71,8 @@ def decompose(gram: Gram, *, rounding: Scalar | None = None) -> Spectrum:
         raise ValueError(f"gram: expected a square matrix, got shape {shape}")
     epsilon = 2.0**-23 if getattr(gram, "dtype", None) == np.float32 else 2.0**-52
     level = number("rounding", max(shape[0], 64) * epsilon if rounding is None else rounding)
+    if not 0 <= level <= 1:
+        raise ValueError(f"rounding: expected a share of the largest eigenvalue, from 0 to 1, got {level:g}")
     values, vectors = jnp.linalg.eigh(_matrix("gram", gram, shape[0], shape[0], level))
     low, largest = values[0], jnp.maximum(values[-1], -values[0])
     if not (_traced(low) or low >= -level * largest):
@@ -171,6 +173,7 @@ def predicted_ensemble(
     cross = _matrix("cross", cross, None, len(y)) @ vectors
     nngp = _matrix("nngp", nngp, len(y), len(y), 1e-10)
     nngp_cross = _matrix("nngp_cross", nngp_cross, len(cross), len(y)) @ vectors
+    nngp_test = nngp_test if isinstance(nngp_test, jax.Array) else plain("nngp_test", nngp_test)
     start = _matrix("nngp_test", jnp.atleast_2d(nngp_test), 1, len(cross))
     # f_t(x) = f_0(x) - A f_0(X) + A Y with A = K(x, X) K^-1 (I - exp(-K t/N)): f_0(x) and f_0(X) vary together
     shared, own = gain @ (cross * nngp_cross).T, _quadratic_forms(cross, gain, vectors.T @ nngp @ vectors)

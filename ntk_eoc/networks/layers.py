@@ -12,7 +12,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Float, PRNGKeyArray
 
 from ntk_eoc.activations import Activation, Function, PReLU
-from ntk_eoc.errors import check_choice, check_sigma
+from ntk_eoc.errors import check_choice, check_sigma, plain
 
 Inputs = Float[Array, "N d"] | ArrayLike
 Sigmas = tuple[float | Array, float | Array]  # (sigma_b, sigma_w)
@@ -87,6 +87,7 @@ def check_count(name: str, value: object, least: int = 1) -> int:
 
 def check_inputs(x: ArrayLike) -> Array:
     """``x`` as an array; its values are checked only where they are known, outside a trace."""
+    x = x if isinstance(x, jax.Array | np.ndarray) else plain("x", x)
     if jnp.ndim(x) != 2 or 0 in jnp.shape(x):
         raise ValueError(f"x: expected inputs of shape (N, d), N and d at least 1, got shape {jnp.shape(x)}")
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
