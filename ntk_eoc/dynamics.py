@@ -23,7 +23,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from ntk_eoc.errors import Scalar, check_positive, number, plain, require_x64
+from ntk_eoc.errors import Scalar, check_positive, known, plain, require_x64
 
 Gram = Float[Array, "N N"] | ArrayLike
 Cross = Float[Array, "M N"] | ArrayLike  # between M other points and the N training inputs
@@ -70,9 +70,7 @@ def decompose(gram: Gram, *, rounding: Scalar | None = None) -> Spectrum:
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         raise ValueError(f"gram: expected a square matrix, got shape {shape}")
     epsilon = 2.0**-23 if getattr(gram, "dtype", None) == np.float32 else 2.0**-52
-    level = number("rounding", max(shape[0], 64) * epsilon if rounding is None else rounding)
-    if not 0 <= level <= 1:
-        raise ValueError(f"rounding: expected a share of the largest eigenvalue, from 0 to 1, got {level:g}")
+    level = float(known("rounding", max(shape[0], 64) * epsilon if rounding is None else rounding, 0.0, 1.0))
     values, vectors = jnp.linalg.eigh(_matrix("gram", gram, shape[0], shape[0], level))
     low, largest = values[0], jnp.maximum(values[-1], -values[0])
     if not (_traced(low) or low >= -level * largest):
@@ -173,8 +171,8 @@ def predicted_ensemble(
     cross = _matrix("cross", cross, None, len(y)) @ vectors
     nngp = _matrix("nngp", nngp, len(y), len(y), 1e-10)
     nngp_cross = _matrix("nngp_cross", nngp_cross, len(cross), len(y)) @ vectors
-    nngp_test = nngp_test if isinstance(nngp_test, jax.Array) else plain("nngp_test", nngp_test)
-    start = _matrix("nngp_test", jnp.atleast_2d(nngp_test), 1, len(cross))
+    values = nngp_test if isinstance(nngp_test, jax.Array) else plain("nngp_test", nngp_test)
+    start = _matrix("nngp_test", jnp.atleast_2d(values), 1, len(cross))
     # f_t(x) = f_0(x) - A f_0(X) + A Y with A = K(x, X) K^-1 (I - exp(-K t/N)): f_0(x) and f_0(X) vary together
     shared, own = gain @ (cross * nngp_cross).T, _quadratic_forms(cross, gain, vectors.T @ nngp @ vectors)
     return Ensemble(_filtered(cross, gain, vectors, y), _no_negative(start - 2 * shared + own, start))
