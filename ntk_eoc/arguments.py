@@ -2,15 +2,26 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
+
+Number = TypeVar("Number")
 
 
 def whole(text: str) -> int:
     """A whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+    return _parsed(int, text, "a whole number")
+
+
+def real(text: str) -> float:
+    """A number, or inf or nan, which the mathematics refuses."""
+    return _parsed(float, text, "a number")
+
+
+def decimal(text: str) -> Decimal:
+    """A number, digit for digit as it was typed."""
+    return _parsed(Decimal, text, "a number")
 
 
 def size(text: str) -> int:
@@ -25,17 +36,8 @@ def size(text: str) -> int:
     return int(float(number[1]) * 1024 ** " KMG".index(number[2] or " "))
 
 
-def real(text: str) -> float:
-    """A number, or inf or nan, which the mathematics refuses."""
+def _parsed(read: Callable[[str], Number], text: str, wanted: str) -> Number:
     try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-
-
-def decimal(text: str) -> Decimal:
-    """A number, digit for digit as it was typed."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+        return read(text)
+    except (ValueError, InvalidOperation):
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}") from None

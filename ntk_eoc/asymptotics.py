@@ -83,15 +83,18 @@ def coefficient(act: Activation, q: Scalar, sigma_w: Scalar) -> tuple[float, str
     (0.25, 'log(L)/L', 0.375)
     """
     q, sigma_w, order = check_positive("q", q), check_sigma("sigma_w", sigma_w, positive=True), first_kink(act)
+    elsewhere = ValueError(f"sigma_w: expected a point of the Edge of Chaos, got {sigma_w:g} at variance {q:g}")
     if order == 1:
         A, B = kink_terms(act, q, sigma_w)
         if A < 1e-100:
-            raise ValueError(f"sigma_w: expected a point of the Edge of Chaos, got {sigma_w:g} at variance {q:g}")
+            raise elsewhere
         return 0.25, "log(L)/L", 3 / 8 + B / (2 * A * A)
     a, beta = curvature_terms(act, q, sigma_w)
     if a <= 1e-14 * float(chi(act, jnp.array(q), sigma_w=sigma_w)):
         still = "its correlations never move, and there is no common law"
         raise ValueError(f"activation: {act.name} is linear at variance {q:g}, {still}")
+    if a < 1e-100:
+        raise elsewhere
     if order == 2:
         return 1 / 3, "L^(-1/2)", -8 / 75 * (beta / a) * math.sqrt(2 / a)
     third = sigma_w**2 * q**2 * float(second_moment(act, jnp.array(q), 3))

@@ -244,6 +244,6 @@ def _targets(training: Training, y: ArrayLike, f0: ArrayLike) -> tuple[Array, Ar
 
 
 def _no_negative(variance: Array, start: Array) -> Array:  # rounding may take a variance below 0, not far
-    if not _traced(variance) and (least := float(variance.min())) < -1e-6 * float(start.max()):
+    if not (_traced(variance) or (least := float(variance.min())) >= -1e-6 * float(start.max())):  # nor be NaN
         raise ValueError(f"nngp: expected covariances that belong together, got a variance of {least:.3g}")
     return jnp.maximum(variance, 0.0)

@@ -105,6 +105,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         part.replace(path)
 
 
+def write_json(path: Path, content: Any) -> None:
+    """``content`` as readable JSON, all at once; ``ValueError`` for NaN and infinity, which are none."""
+    write_atomically(path, json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
+
+
 @contextmanager
 def _part(path: Path, content: bytes) -> Iterator[Path]:
     """``content`` on the disk under a hidden name beside ``path``, to be renamed; ``OSError`` names ``path``."""

@@ -734,8 +734,7 @@ def main() -> int:
     if args.record:
         config = {"calls": args.calls, "lines": args.lines, "seconds": args.seconds}
         about = records.about(command="make fuzz", config=config, seed=args.seed, seconds=time.monotonic() - start)
-        text = json.dumps({**about, "inputs": found}, indent=2)
-        records.write_atomically(args.record, text.encode() + b"\n")
+        records.write_json(args.record, {**about, "inputs": found})
     print(f"{sum(counts['tried'] for counts in found.values())} inputs, {faults} faults")
     return 1 if faults else 0
 

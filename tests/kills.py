@@ -161,8 +161,7 @@ def main() -> int:
     if args.record:
         config = {"kills": args.kills, "seconds": args.seconds}
         about = records.about(command="make kills", config=config, seed=args.seed, seconds=time.monotonic() - start)
-        text = json.dumps({**about, "stops": found}, indent=2)
-        records.write_atomically(args.record, text.encode() + b"\n")
+        records.write_json(args.record, {**about, "stops": found})
     print(f"{stopped} stops, {faults} faults")
     return 1 if faults else 0
 

@@ -8,7 +8,6 @@ difference, of the order of depth/width.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable
@@ -187,8 +186,7 @@ def main() -> None:
         seconds=time.perf_counter() - began,
     )
     about["versions"] |= {package: version(package) for package in ("torch", "flax", "keras")}
-    text = json.dumps({**about, "rows": rows}, indent=2, allow_nan=False) + "\n"
-    records.write_atomically(args.record, text.encode())
+    records.write_json(args.record, {**about, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ and which differ. The exit code is 1 if any does, or is missing in one of the tw
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -43,8 +42,7 @@ def main() -> int:
     )
     if args.record:
         about = records.about(command="make repeat", config={}, seed=None, seconds=0.0)
-        text = json.dumps({**about, "figures": len(one), "different": wrong}, indent=2)
-        records.write_atomically(args.record, text.encode() + b"\n")
+        records.write_json(args.record, {**about, "figures": len(one), "different": wrong})
     return int(bool(wrong))
 
 

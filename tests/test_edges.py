@@ -206,6 +206,7 @@ REFUSED: list[tuple[Callable[[], Any], type, str]] = [
     (lambda: dynamics.decompose(Foreign(X, "needs grad")), TypeError, "gram: expected an array of real numbers"),
     (lambda: dynamics.flow(DIAGONAL, "x"), TypeError, "times: expected an array of real numbers, got str"),
     (lambda: coefficient(RELU, 1.0, 1e-310), ValueError, "sigma_w: expected a point of the Edge of Chaos"),
+    (lambda: coefficient(get("silu"), 1e50, 1e-150), ValueError, "sigma_w: expected a point of the Edge of Chaos"),
     (
         lambda: coefficient(NAMED["identity"], 1.0, 1.0),
         ValueError,

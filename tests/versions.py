@@ -107,8 +107,7 @@ def main() -> int:
     if args.record:
         before = json.loads(args.record.read_text())["rows"] if args.record.is_file() else []
         rows = sorted([*(entry for entry in before if key(entry) != key(found)), found], key=key)
-        text = json.dumps({"command": "make versions", "rows": rows}, indent=2)
-        records.write_atomically(args.record, text.encode() + b"\n")
+        records.write_json(args.record, {"command": "make versions", "rows": rows})
     return int(any(part["failed"] for part in found["found"].values()))
 
 

@@ -7,7 +7,6 @@ seconds, sha256 of the data and of the arrays.
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
@@ -95,7 +94,7 @@ def _provenance(out: Path, names: Iterable[str], about: Answer) -> Answer:
     with writing(out):
         sums = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names}
         about = {**about, "arrays": sums}
-        records.write_atomically(out / "provenance.json", json.dumps(about, indent=2).encode() + b"\n")
+        records.write_json(out / "provenance.json", about)
     return about
 
 

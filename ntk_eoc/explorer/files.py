@@ -13,7 +13,7 @@ from ntk_eoc.errors import check_choice
 from ntk_eoc.explorer import series as chebyshev
 from ntk_eoc.explorer.catalogue import CATALOGUE, SIGMA_B_MAX, Entry
 from ntk_eoc.explorer.series import FAR_KAPPA, LAWS, Series, build, kink_power, t_max, trimmed
-from ntk_eoc.records import about, write_atomically
+from ntk_eoc.records import about, write_atomically, write_json
 from ntk_eoc.regularity import first_kink
 
 PROVENANCE = "provenance.json"
@@ -73,5 +73,5 @@ def write_provenance(out: Path, *, command: str, seconds: float) -> Path:
     origin = about(command=command, config=config, seed=None, seconds=seconds)
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.glob("*.js"))}
     path = out / PROVENANCE
-    write_atomically(path, json.dumps({**origin, "sha256": sums}, indent=2).encode() + b"\n")
+    write_json(path, {**origin, "sha256": sums})
     return path
