@@ -88,7 +88,7 @@ versions: $(STAMP) ## what make test runs, with the oldest and the newest releas
 
 repeat: $(STAMP) ## build the book twice: is every figure the same, to the last digit? records the answer
 	@$(MAKE) book
-	@rm -rf _build/before && mkdir _build/before && mv _build/html/_arrays _build/before && mv _build/before $(VENV)/before
+	@rm -rf $(VENV)/before && mkdir $(VENV)/before && mv _build/html/_arrays $(VENV)/before
 	@$(MAKE) book
 	@$(PY) tests/repeat.py $(VENV)/before _build/html --record book/results/repeats.json; status=$$?; \
 	rm -rf $(VENV)/before; $(PY) tools/checksums.py && exit $$status

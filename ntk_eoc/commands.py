@@ -147,19 +147,8 @@ def run_gram(args: argparse.Namespace) -> Answer:
 
     kinks = tuple(activation_of(args).kinks) if args.kinks else ()
     kernel = Kernel(args.activation, (args.sigma_b, args.sigma_w), check_depth(args.depth), args.kernel, kinks)
-    try:
-        return gram_store(
-            kernel,
-            read(args.inputs),
-            args.out,
-            dtype=args.dtype,
-            memory=args.memory,
-            resume=args.resume,
-            devices=args.devices,
-            dask=args.dask,
-        )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; go on with the same line and --resume") from None
+    options = {name: getattr(args, name) for name in ("dtype", "memory", "resume", "devices", "dask")}
+    return gram_store(kernel, read(args.inputs), args.out, **options)
 
 
 def run_verify(args: argparse.Namespace) -> Answer:
@@ -172,10 +161,7 @@ def run_verify(args: argparse.Namespace) -> Answer:
         if args.resume:
             raise ValueError("resume: expected --out with the folder to go on in, got none")
         return report(verify(args.only, watch, args.seed), args.seed)
-    try:
-        return store.fill(args.out, args.only, watch, seed=args.seed, resume=args.resume)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; go on with the same line and --resume") from None
+    return store.fill(args.out, args.only, watch, seed=args.seed, resume=args.resume)
 
 
 def run_reproduce(args: argparse.Namespace) -> Answer:

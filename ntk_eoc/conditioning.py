@@ -25,7 +25,7 @@ from numpy import ndarray
 from ntk_eoc.activations import Activation
 from ntk_eoc.errors import Scalar, check_depth, check_positive, check_sigma
 from ntk_eoc.hermite import TERMS, applies, moments
-from ntk_eoc.profile import TINY, is_odd, nngp_delta, ntk_gap, profile
+from ntk_eoc.profile import first_variance, is_odd, nngp_delta, ntk_gap, profile
 
 POINTS = 8
 RESOLVED = 1e-11  # an eigenvalue below it, relative to the largest gap, is rounding
@@ -99,9 +99,7 @@ def by_series(
     depth, q0 = check_depth(depth), check_positive("q0", q0)
     if not applies(act):
         raise ValueError(f"activation: expected no kinks but at 0 for a series, got {act.name}")
-    q = sigma_b**2 + sigma_w**2 * q0
-    if not q > TINY:
-        raise ValueError(f"sigma_w: expected a variance of the first layer above {TINY:g}, got {q:g}")
+    q = first_variance(act, sigma_b, sigma_w, q0)
     first = sigma_w**2 * q0 / q * reference_gaps()
     found = _iterate(act, skip, held, is_odd(act), depth - 1, q, sigma_b, sigma_w, jnp.asarray(first))
     after, delta, gap, _, log_kappa, cut = (np.asarray(part) for part in found)

@@ -71,11 +71,9 @@ def reals(name: str, value: object, low: float = -math.inf, high: float = math.i
     >>> reals("q", [1, 2]).tolist()
     [1.0, 2.0]
     """
-    return (
-        jnp.asarray(value, dtype=float)
-        if isinstance(value, jax.core.Tracer)
-        else jnp.asarray(known(name, value, low, high))
-    )
+    if isinstance(value, jax.core.Tracer):
+        return jnp.asarray(value, dtype=float)
+    return jnp.asarray(known(name, value, low, high))
 
 
 def known(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> np.ndarray:

@@ -33,14 +33,14 @@ def claim(folder: Path, config: dict[str, Any]) -> None:
     with writing(folder):
         for part in folder.glob(".*.part"):
             part.unlink(missing_ok=True)
-    write(folder, NAME, json.dumps(config, indent=2, sort_keys=True).encode() + b"\n")
+    write(folder, NAME, config)
 
 
-def write(folder: Path, name: str, content: bytes) -> None:
-    """``content`` as the whole file ``name`` in ``folder``; ``OSError`` in one sentence if it cannot be written."""
+def write(folder: Path, name: str, content: Any) -> None:
+    """``content`` as JSON in the file ``name`` of ``folder``, whole; ``OSError`` in one sentence if it cannot be."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        records.write_atomically(folder / name, content)
+        records.write_json(folder / name, content)
 
 
 @contextmanager

@@ -78,9 +78,7 @@ def profile(
     sigma_b, sigma_w = check_sigma("sigma_b", sigma_b), check_sigma("sigma_w", sigma_w, positive=True)
     check_choice("architecture", architecture, ARCHITECTURES)
     wanted = check_depths(depths)
-    q = _first_variance(act, sigma_b, sigma_w, None if q0 is None else check_positive("q0", q0))
-    if not q > TINY:
-        raise ValueError(f"sigma_w: expected a variance of the first layer above {TINY:g}, got {q:g}")
+    q = first_variance(act, sigma_b, sigma_w, None if q0 is None else check_positive("q0", q0))
     theta = 0.5 * (EDGES[1:] + EDGES[:-1])[:, None] + 0.5 * np.diff(EDGES)[:, None] * chebyshev_points()
     odd = sigma_b == 0 and is_odd(act)
     g, first = 2 * np.sin((np.minimum(theta, np.pi / 2) if odd else theta) / 2) ** 2, 1.0 - sigma_b**2 / q
@@ -124,14 +122,18 @@ def ntk_ratio(found: Profile, gaps: Gaps) -> Values:
     return _folded(found, 2, gaps)
 
 
-def _first_variance(act: Activation, sigma_b: float, sigma_w: float, q0: float | None) -> float:
-    if q0 is not None:
-        return sigma_b**2 + sigma_w**2 * q0
-    if _homogeneous(act) and sigma_b == 0:
-        return sigma_w**2
-    q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w)
-    if not sigma_b**2 < q < np.inf:
-        raise ValueError(f"q0: expected a number, since {act.name} has no variance fixed point here, got None")
+def first_variance(act: Activation, sigma_b: float, sigma_w: float, q0: float | None) -> float:
+    """q^1 of inputs with |x|^2/d = q0; without q0 the fixed point, or that of q0 = 1 where any size will do."""
+    if q0 is None and _homogeneous(act) and sigma_b == 0:
+        q0 = 1.0
+    if q0 is None:
+        q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w)
+        if not sigma_b**2 < q < np.inf:
+            raise ValueError(f"q0: expected a number, since {act.name} has no variance fixed point here, got None")
+    else:
+        q = sigma_b**2 + sigma_w**2 * q0
+    if not q > TINY:
+        raise ValueError(f"sigma_w: expected a variance of the first layer above {TINY:g}, got {q:g}")
     return q
 
 

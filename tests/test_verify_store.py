@@ -12,7 +12,7 @@ from ntk_eoc import records
 from ntk_eoc.claims import ledger, seeds, store
 from ntk_eoc.claims.rows import Row
 from ntk_eoc.claims.verify import origin
-from ntk_eoc.cli import main
+from ntk_eoc.cli import STOPPED, main
 
 IDS = ["eq4", "prop2a", "gd"]
 
@@ -70,7 +70,7 @@ def test_what_is_finished_survives_a_stop(
     with monkeypatch.context() as patch:
         patch.setitem(ledger.EVIDENCE, "gd", stopped)
         assert main(["verify", "--only", *IDS, "--out", str(tmp_path)]) == 130
-    assert capsys.readouterr().err == "ntk-eoc verify: stopped; go on with the same line and --resume\n"
+    assert capsys.readouterr().err == f"ntk-eoc verify: {STOPPED}\n"
     assert calls == ["eq4 0"] and sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "eq4.json"]
     said = refused(capsys, "--only", *IDS, "--out", tmp_path)
     assert (

@@ -78,7 +78,7 @@ def repeats(record: Record) -> tuple[int, str]:
     return record["figures"], f"{len(record['different'])} differ in any digit"
 
 
-# Title, file, and what it says. The title links nowhere: the command that remakes a record stands in it.
+# What was tried, its record, and how to tell what the record says.
 RUNS: tuple[tuple[str, str, Callable[[Record], tuple[int, str]]], ...] = (
     ("Hostile arguments and command lines at random", "faults.json", inputs),
     ("Processes stopped, disks filled, folders made read-only", "kills.json", stops),

@@ -5,7 +5,6 @@ folder ``seeds.part`` beside it until then.
 """
 
 import argparse
-import json
 import shlex
 import shutil
 import sys
@@ -50,8 +49,7 @@ def record(out: Path, seeds: int, only: Sequence[str] = (), *, resume: bool = Fa
         seconds=seconds,
         data=data.checksums("digits"),
     )
-    text = json.dumps({**about, "claims": summary(reports)}, indent=2, allow_nan=False)
-    folders.write(out, RECORD, text.encode() + b"\n")
+    folders.write(out, RECORD, {**about, "claims": summary(reports)})
     shutil.rmtree(out / PART)
     return out / RECORD
 

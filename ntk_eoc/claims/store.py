@@ -45,7 +45,7 @@ def fill(
             done[claim.id] = entry(evaluate(claim, seed))
             _keep(folder, claim.id, config, done[claim.id])
     report = {**config, "claims": [done[claim.id] for claim in claims]}
-    folders.write(folder, REPORT, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n")
+    folders.write(folder, REPORT, report)
     return report
 
 
@@ -54,8 +54,7 @@ def _path(folder: Path, name: str) -> Path:
 
 
 def _keep(folder: Path, name: str, config: dict[str, Any], found: Entry) -> None:
-    text = json.dumps({"entry": found, "sha256": _sha256(name, config, found)}, indent=2)
-    folders.write(folder, _path(folder, name).name, text.encode() + b"\n")
+    folders.write(folder, _path(folder, name).name, {"entry": found, "sha256": _sha256(name, config, found)})
 
 
 def _read(folder: Path, name: str, config: dict[str, Any]) -> Entry:
