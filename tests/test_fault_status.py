@@ -21,7 +21,7 @@ def test_a_run_without_a_record_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "mutants.json").write_text(json.dumps(record))
     text = fault_status.runs(tmp_path)
     assert text.count(fault_status.NOT_RUN) == len(fault_status.RUNS) - 1
-    assert "| 2 | 1 seen by the tests (50 %); 1 module | `make mutate` | `0123456789` |" in text
+    assert "| 2 | 1 seen by the tests (50 %); 1 module | `make mutate` at `0123456789` |" in text
 
 
 def test_releases_are_rows() -> None:

@@ -59,14 +59,14 @@ def seeds(record: Record) -> tuple[int, str]:
     """How many verdicts at other seeds, and how many of them were other verdicts.
 
     >>> seeds({"config": {"seeds": [0, 1]}, "claims": {"gd": {"verdicts": ["holds", "holds"], "ok": [True, False]}}})
-    (2, '2 seeds: 0 verdicts moved, 1 evidence out of its tolerance')
+    (2, '2 seeds: 0 verdicts moved, 1 claim out of tolerance')
     """
     claims, count = record["claims"].values(), len(record["config"]["seeds"])
     moved = sum(verdict != claim["verdicts"][0] for claim in claims for verdict in claim["verdicts"])
     out = sum(not ok for claim in claims for ok in claim["ok"])
     return count * len(
         claims
-    ), f"{_counted(count, 'seed')}: {_counted(moved, 'verdict')} moved, {out} evidence out of its tolerance"
+    ), f"{_counted(count, 'seed')}: {_counted(moved, 'verdict')} moved, {_counted(out, 'claim')} out of tolerance"
 
 
 def repeats(record: Record) -> tuple[int, str]:
@@ -90,13 +90,13 @@ RUNS: tuple[tuple[str, str, Callable[[Record], tuple[int, str]]], ...] = (
 
 def runs(folder: Path) -> str:
     """Markdown of the runs, a row each."""
-    lines = ["| what was tried | how often | what came of it | command | commit |", "|---|---:|---|---|---|"]
+    lines = ["| what was tried | how often | what came of it | recorded by |", "|---|---|---|---|"]
     for title, name, told in RUNS:
         if (record := read(folder / name)) is None:
-            lines.append(f"| {title} | {NOT_RUN} | | | |")
+            lines.append(f"| {title} | {NOT_RUN} | | |")
         else:
             tried, found = told(record)
-            lines.append(f"| {title} | {tried:,} | {found} | `{record['command']}` | `{commit(record)}` |")
+            lines.append(f"| {title} | {tried:,} | {found} | `{record['command']}` at `{commit(record)}` |")
     return "\n".join(lines)
 
 
@@ -147,7 +147,10 @@ class FaultStatus(SphinxDirective):
         for name in [*(name for _, name, _ in RUNS), "versions.json"]:
             self.env.note_dependency(str(folder / name))
         text = f"{runs(folder)}\n\n{versions(read(folder / 'versions.json'))}"
-        return self.parse_text_to_nodes(text)
+        parsed = self.parse_text_to_nodes(text)
+        for table in (node for node in parsed if isinstance(node, nodes.table)):
+            table["classes"].append("stacked")
+        return parsed
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
