@@ -1,4 +1,5 @@
-"""Gaussian expectations in closed form: ReLU-like (Cho and Saul 2009), erf (Williams 1997) and sine networks.
+"""Gaussian expectations in closed form: ReLU-like (Cho and Saul 2009), erf (Williams 1997) and sine networks, and the
+slope gap of GELU.
 
 Every form takes ``delta = 1 - c`` and never subtracts from one, so nearly equal inputs keep their digits.
 """
@@ -7,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -41,6 +43,14 @@ def closed_form(act: Activation) -> ClosedForm | None:
     if act.phi is NAMED["sin"].phi:
         return ClosedForm(_sin_moment, _sin_gap, _sin_slope_product, _sin_slope_gap, math.inf)
     return None
+
+
+def slope_gap_form(act: Activation) -> Callable[[Array, Array], Array] | None:
+    """``ClosedForm.slope_gap`` of ``act``, of which there is one more than there are whole ClosedForms; or None."""
+    form = closed_form(act)
+    if form is not None:
+        return form.slope_gap
+    return _gelu_slope_gap if act.phi is NAMED["gelu"].phi else None
 
 
 def angle(delta: Array) -> Array:
@@ -179,3 +189,20 @@ def _sin_slope_product(q1: Array, q2: Array, delta: Array) -> Array:
 
 def _sin_slope_gap(q: Array, delta: Array) -> Array:
     return -0.5 * jnp.expm1(-q * delta) * -jnp.expm1(-q * (2.0 - delta))
+
+
+@jax.jit
+def _gelu_slope_gap(q: Array, delta: Array) -> Array:
+    """With s = 1 + q, r = s sin(a) and D = s^2 - r^2, where (u, v) has covariance r, Price's theorem gives
+
+        2 pi d E[phi'(u) phi'(v)]/dr = D^(-1/2) + 2 s D^(-3/2) + (s^2 + 2 r^2) D^(-5/2),
+
+    whose integral is a + (2/s + 1/s^2) tan a + tan(a)^3/s^2; of it, the difference between r = q and (1 - delta) q.
+    """
+    s, r = 1.0 + q, q * (1.0 - delta)
+    root, other = jnp.sqrt(1.0 + 2.0 * q), jnp.sqrt((1.0 + q * delta) * (1.0 + q * (2.0 - delta)))  # s cos(a)
+    half = q * delta / (root + other)  # tan of half the angle between them
+    tan, tan_other = q / root, r / other
+    apart = 2.0 * half / (1.0 + half * half) * (s / root) * (s / other)  # tan - tan_other
+    cubes = apart * (tan * tan + tan * tan_other + tan_other * tan_other)
+    return (2.0 * jnp.arctan(half) + (2.0 + 1.0 / s) / s * apart + cubes / s**2) / (2.0 * math.pi)

@@ -25,7 +25,8 @@ from numpy import ndarray
 from ntk_eoc.activations import Activation
 from ntk_eoc.errors import Scalar, check_depth, check_positive, check_sigma
 from ntk_eoc.hermite import TERMS, applies, moments
-from ntk_eoc.profile import first_variance, is_odd, nngp_delta, ntk_gap, profile
+from ntk_eoc.profile import is_odd, nngp_delta, ntk_gap, profile
+from ntk_eoc.stretches import first_variance
 
 POINTS = 8
 RESOLVED = 1e-11  # an eigenvalue below it, relative to the largest gap, is rounding

@@ -15,7 +15,7 @@ from jax import Array
 from jaxtyping import Float
 
 from ntk_eoc.activations import Activation, Function, derivative
-from ntk_eoc.closed_forms import closed_form
+from ntk_eoc.closed_forms import closed_form, slope_gap_form
 from ntk_eoc.errors import deltas, require_x64, variances
 from ntk_eoc.panels import SCALE, STEPS, TAIL, Rule, choose_rule, normal_rule
 
@@ -171,9 +171,13 @@ def slope_gap(act: Activation, q: Float[Array, ""], delta: Float[Array, " n"]) -
     0.5
     """
     require_x64()
-    q, delta = variances("q", q), deltas("delta", delta)
-    form = closed_form(act)
-    return form.slope_gap(q, delta) if form else _map_slope_gaps(act, choose_rule((q,), delta), q, delta)
+    q, delta, form = variances("q", q), deltas("delta", delta), slope_gap_form(act)
+    return form(q, delta) if form else slope_gap_by_panels(act, q, delta)
+
+
+def slope_gap_by_panels(act: Activation, q: Array, delta: Array) -> Array:
+    """``slope_gap`` by quadrature whatever the activation: the closed forms' witness."""
+    return _map_slope_gaps(act, choose_rule((q,), delta), q, delta)
 
 
 def _pair_expectation(
@@ -182,22 +186,25 @@ def _pair_expectation(
     """E[integrand(u, v, u - v)] over one correlated pair.
 
     u = sqrt(q1)(B x + S y), v = +-sqrt(q2)(B x - S y) with B >= S: for fixed y the kinks of phi(u) and phi(v)
-    are points in x, and the integral over x is smooth in y but where two of those points meet.
+    are points in x, and the integral over x is smooth in y but where two of those points meet. Where the rule halves
+    an axis, exchanging u and v mirrors it.
     """
     near, far = jnp.sqrt(jnp.clip(1.0 - 0.5 * delta, 0.0, 1.0)), jnp.sqrt(jnp.clip(0.5 * delta, 0.0, 1.0))
     big, small = jnp.maximum(near, far), jnp.minimum(near, far)
     floor = jnp.maximum(small, TINY)
     sign = jnp.where(delta > 1.0, -1.0, 1.0)
     root1, root2 = jnp.maximum(jnp.sqrt(q1), TINY), jnp.maximum(jnp.sqrt(q2), TINY)
-    marks = jnp.asarray(np.array([*rule.marks, *kinks]))
-    points, steps = jnp.asarray(np.array([0.0, *kinks])), jnp.asarray(np.array(rule.steps))
-    meet = (points[:, None] / root1 - sign * points[None, :] / root2).ravel() / (2.0 * floor)
-    spread = np.array(rule.marks) * 0.5 * (1.0 / root1 + 1.0 / root2) / floor
-    outer, outer_weight = normal_rule(jnp.concatenate([steps, meet, spread]))
+    marks, points = (jnp.asarray(np.array(part)) for part in ([*rule.marks, *kinks], sorted({0.0, *kinks})))
+    first, second = (axis.ravel() for axis in np.indices((points.size, points.size)))
+    if rule.half:  # the other pairs of kinks meet at the mirror images
+        first, second = first[first <= second], second[first <= second]
+    meet = (points[first] / root1 - sign * points[second] / root2) / (2.0 * floor)
+    spread = jnp.asarray(np.array(rule.marks)) * 0.5 * (1.0 / root1 + 1.0 / root2) / floor
+    outer, outer_weight = _axis(rule, "y", [meet, spread])
 
     def inner(y: Array) -> Any:
-        breaks = [(marks / root1 - small * y) / big, (sign * marks / root2 + small * y) / big, steps]
-        x, weight = normal_rule(jnp.concatenate(breaks))
+        breaks = [(marks / root1 - small * y) / big, (sign * marks / root2 + small * y) / big]
+        x, weight = _axis(rule, "x", breaks[:1] if rule.half == "x" else breaks)
         u = root1 * (big * x + small * y)
         v = sign * root2 * (big * x - small * y)
         # u - v from what it is made of: for c >= 0 the large parts cancel by algebra, not by rounding
@@ -206,6 +213,15 @@ def _pair_expectation(
 
     parts = jax.lax.map(inner, outer, batch_size=64)
     return jax.tree.map(lambda part: jnp.sum(outer_weight * part), parts)
+
+
+def _axis(rule: Rule, name: str, breaks: list[Array]) -> tuple[Array, Array]:
+    """Nodes and weights along the axis ``name``; if the rule halves it, those of the positive half, twice as heavy."""
+    steps = np.array(rule.steps)
+    if rule.half != name:
+        return normal_rule(jnp.concatenate([steps, *breaks]))
+    node, weight = normal_rule(jnp.concatenate([steps[steps >= 0], *(jnp.abs(part) for part in breaks)]))
+    return node, 2.0 * weight
 
 
 def _difference(

@@ -15,7 +15,8 @@ from jax import Array
 from jaxtyping import Float
 from numpy import ndarray
 
-from ntk_eoc.profile import TINY, Profile, at_angles
+from ntk_eoc.profile import Profile, at_angles
+from ntk_eoc.stretches import TINY
 
 BITS = 4  # of the mantissa: 2^BITS panels in each octave of s
 OCTAVES = 56  # from 1 downwards; closer pairs are as good as equal, closer to opposite as good as opposite

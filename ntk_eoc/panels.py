@@ -13,6 +13,7 @@ REACH, NODES = 10.0, 16  # cut at 10 standard deviations, where the density is e
 # Where an activation of unit scale changes, in its own argument: dense near 0, where tanh and its kin turn.
 SCALE = np.array([-40, -28, -19, -13, -9, -6, -4, -2, 0, 2, 4, 6, 9, 13, 19, 28, 40])
 TAIL = np.outer([-40.0, 40.0], 2.0 ** np.arange(1, 13)).ravel()  # and where one with an algebraic tail does
+EVEN = (8, 12, 16, 24, 32)  # panels for variances up to 1, 2, 4, 8 and 16
 STEPS = np.linspace(-REACH, REACH, 9)  # what the Gaussian itself needs
 
 _LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(NODES)
@@ -32,23 +33,29 @@ def normal_rule(breaks: Array, halved: bool = False) -> tuple[Array, Array]:
 
 
 class Rule(NamedTuple):
-    """Which panels a pair needs: ends for the Gaussian, marks for the activation, and whether points come close."""
+    """Which panels a pair needs: ends for the Gaussian, marks for the activation, and whether points come close.
+
+    ``half`` names the axis, x or y, that the exchange of both points mirrors: one half of it is enough.
+    """
 
     steps: tuple[float, ...]
     marks: tuple[float, ...]
     close: bool
+    half: str = ""
 
 
 def choose_rule(variances: tuple[Array, ...], delta: Array) -> Rule:
     """The cheapest panels that keep all digits, from the values where they are known (not under ``jit``).
 
-    Up to variance 16 even panels no wider than 2.5 units of the activation do; differences of values at points a
-    fraction 1e-2 apart are good to 14 digits as they are.
+    Up to variance 16 even panels no wider than 2.5 units of the activation do, as many for all of an octave;
+    differences of values at points a fraction 1e-2 apart are good to 14 digits as they are. One variance belongs to
+    both points of a pair: what is symmetric in them is so in y where correlations are positive, in x elsewhere.
     """
     known = not any(isinstance(a, jax.core.Tracer) for a in (*variances, delta)) and delta.size > 0
     largest = max(float(np.asarray(q).max()) for q in variances) if known else np.inf
-    close = not known or float(np.asarray(delta).min()) < 1e-4
+    low, high = (float(np.asarray(delta).min()), float(np.asarray(delta).max())) if known else (0.0, 2.0)
+    half = "" if len(variances) > 1 else "y" if high <= 1.0 else "x" if low > 1.0 else ""
     if largest > 16.0:
-        return Rule(tuple(STEPS), tuple(SCALE), close)
-    panels = 8 * 2 ** math.ceil(max(0.0, 0.5 * math.log2(max(largest, 1.0))))
-    return Rule(tuple(np.linspace(-REACH, REACH, panels + 1)), (), close)
+        return Rule(tuple(STEPS), tuple(SCALE), low < 1e-4, half)
+    panels = EVEN[math.ceil(math.log2(max(largest, 1.0)))]
+    return Rule(tuple(np.linspace(-REACH, REACH, panels + 1)), (), low < 1e-4, half)

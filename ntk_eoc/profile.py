@@ -11,7 +11,7 @@ Each of the three comes from a recursion of its own without cancellation: in a f
 its digits however small it is, and in a chaotic one ``ratio`` has.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -25,14 +25,12 @@ from numpy import ndarray
 from ntk_eoc.activations import Activation
 from ntk_eoc.errors import Scalar, check_choice, check_depths, check_positive, check_sigma, deltas, require_x64
 from ntk_eoc.kernels import ARCHITECTURES
-from ntk_eoc.meanfield import limit_variance, variance_map
-from ntk_eoc.tables import Table, arrays_of, evaluate, table
+from ntk_eoc.stretches import TINY, first_variance, stretches
+from ntk_eoc.tables import arrays_of, evaluate
 
 DEGREE = 24  # of the polynomial on one panel of angles, plus one
 CLOSEST, FARTHEST = 64, 8  # panels of angles halve so often towards 0 and pi
-SETTLED = 1e-13  # relative distance from its fixed point at which a variance is taken to stay there
 RESOLVED = 1e-9  # relative error of a polynomial above which a profile is refused
-TINY = 1e-290  # values below it count as it, where a logarithm is interpolated
 
 EDGES = np.pi * np.concatenate(
     [[0.0], 0.5 ** np.arange(CLOSEST, 0, -1), 1.0 - 0.5 ** np.arange(2, FARTHEST + 1), [1.0]]
@@ -65,7 +63,7 @@ def profile(
     """The kernels at increasing ``depths`` for inputs with |x|^2/d = q0; sigmas are standard deviations.
 
     Without ``q0`` it is the one that puts the first layer at the variance fixed point (1 where every variance is
-    one), and one table serves all layers; with another, each layer takes its own until the variance has settled.
+    one), and one table serves all layers; with another, each layer has its own until the variance has settled.
     ``architecture`` is "ffnn" or "residual", whose variance settles only without bias and with a homogeneous phi.
     Raises ``ValueError`` where there is no such fixed point, ``RuntimeError`` if the angles are not resolved.
 
@@ -86,12 +84,12 @@ def profile(
     # without bias the first layer sees the angle itself, which s = sin(theta/2) does not resolve towards pi
     angle = jnp.asarray(theta if first == 1.0 and not odd else 2 * np.arcsin(np.sqrt(first * g / 2)))
     level, log_q, rows = 1, np.log(q), []
-    stretches = _stretches(act, q, sigma_b, sigma_w, architecture == "residual")
-    count, tab, layer, growth = next(stretches)
+    options = {"sigma_b": sigma_b, "sigma_w": sigma_w, "skip": architecture == "residual"}
+    ahead, count = stretches(act, q, int(wanted[-1]) - 1, **options), 0.0
     for depth in wanted:
         while level < depth:
             if not count:
-                count, tab, layer, growth = next(stretches)
+                count, tab, layer, growth = next(ahead)
             steps = int(min(count, depth - level))
             state = _iterate(tab.power, arrays_of(tab), layer, state, angle, level == 1, steps)
             level, count, log_q = level + steps, count - steps, log_q + steps * growth
@@ -122,52 +120,10 @@ def ntk_ratio(found: Profile, gaps: Gaps) -> Values:
     return _folded(found, 2, gaps)
 
 
-def first_variance(act: Activation, sigma_b: float, sigma_w: float, q0: float | None) -> float:
-    """q^1 of inputs with |x|^2/d = q0; without q0 the fixed point, or that of q0 = 1 where any size will do."""
-    if q0 is None and _homogeneous(act) and sigma_b == 0:
-        q0 = 1.0
-    if q0 is None:
-        q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w)
-        if not sigma_b**2 < q < np.inf:
-            raise ValueError(f"q0: expected a number, since {act.name} has no variance fixed point here, got None")
-    else:
-        q = sigma_b**2 + sigma_w**2 * q0
-    if not q > TINY:
-        raise ValueError(f"sigma_w: expected a variance of the first layer above {TINY:g}, got {q:g}")
-    return q
-
-
 def is_odd(act: Activation) -> bool:
     """Whether phi(-x) = -phi(x)."""
     at = jnp.array([0.1, 0.7, 2.3])
     return bool(jnp.all(act.phi(-at) == -act.phi(at)))
-
-
-def _homogeneous(act: Activation) -> bool:
-    return act.slopes is not None and any(act.slopes)
-
-
-Stretch = tuple[float, Table, tuple[float, float, float], float]
-
-
-def _stretches(act: Activation, q: float, sigma_b: float, sigma_w: float, skip: bool) -> Iterator[Stretch]:
-    """(number of layers, table, (chi, scale, share), log(q'/q)) of like layers, in units of their own variances.
-
-    delta' = delta (chi - scale r), and K/q is multiplied by chi - scale g, with r, g of the table and
-    scale = sigma_w^2 q/q'; ``share`` is the branch's part of q', 1 without a skip connection.
-    """
-    homogeneous = _homogeneous(act)
-    while True:
-        tab = table(act, 1.0 if homogeneous else q)
-        added = float(variance_map(act, jnp.array(q), sigma_b=sigma_b, sigma_w=sigma_w))
-        after = added + q if skip else added
-        stays = not skip and abs(after / q - 1.0) <= SETTLED
-        kept, share = (1.0 if stays else q / after), (added / after if skip else 1.0)
-        forgets = homogeneous and (sigma_b == 0 or (after > q and sigma_b**2 < 1e-17 * q))  # the bias, for good
-        chi = kept * (sigma_w**2 * tab.slopes + (1.0 if skip else 0.0))
-        count = np.inf if stays or forgets else 1
-        yield count, tab, (chi, kept * sigma_w**2, share), 0.0 if stays else float(np.log(after / q))
-        q = after
 
 
 @partial(jax.jit, static_argnums=0)

@@ -53,10 +53,14 @@ def table(act: Activation, q: Scalar) -> Table:
     >>> table(NAMED["relu"], 1.0).slopes
     0.5
     """
+    return table_on(panels_of(act, q), act, q)
+
+
+def table_on(edges: np.ndarray, act: Activation, q: Scalar) -> Table:
+    """``table`` on given panels: those of q, or those of a larger variance, which are finer."""
     require_x64()
     variance = jnp.array(float(q))
     slopes = float(second_moment(act, variance, 1))
-    edges = _edges(act, q)
     smooth = act.slopes is not None and act.slopes[0] == act.slopes[1]
     power = 3 if smooth else 1 if first_kink(act, 1) else 2
     unit = np.asarray(np.polynomial.chebyshev.chebpts1(DEGREE), dtype=float)
@@ -65,7 +69,7 @@ def table(act: Activation, q: Scalar) -> Table:
     s = np.concatenate([inner_s, np.sin(theta / 2).ravel()])
     delta, order = 2 * s * s, np.argsort(s)
     g = np.empty_like(delta)
-    for some in np.split(order, [np.searchsorted(delta[order], 1e-4)]):  # close pairs take a dearer rule
+    for some in np.split(order, np.searchsorted(delta[order], [1e-4, 1.0])):  # each part takes the rule that does
         g[some] = np.asarray(slope_gap(act, variance, jnp.asarray(delta[some])))
     inner = _inner_series(inner_s, g[:SERIES], np.sin(edges[0] / 2), power)
     outer, integral = (
@@ -82,7 +86,7 @@ def table(act: Activation, q: Scalar) -> Table:
     return Table(edges, np.array(outer), inner, slopes, power)
 
 
-def _edges(act: Activation, q: Scalar) -> np.ndarray:
+def panels_of(act: Activation, q: Scalar) -> np.ndarray:
     """Panels that halve towards theta = 0 until nothing of the activation is left to resolve, and towards pi too."""
     kinks = np.array(sorted({0.0, *act.kinks})) if act.slopes is None else np.zeros(1)
     closest = np.diff(kinks).min(initial=2.0)

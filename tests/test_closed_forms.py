@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 from ntk_eoc.activations import NAMED, Activation, get
-from ntk_eoc.closed_forms import angle, closed_form, sin_minus_theta_cos
-from ntk_eoc.gaussian import Pair, pair, pair_by_panels
+from ntk_eoc.closed_forms import angle, closed_form, sin_minus_theta_cos, slope_gap_form
+from ntk_eoc.gaussian import Pair, pair, pair_by_panels, slope_gap, slope_gap_by_panels
 from ntk_eoc.panels import Rule
 
 SPECS = ["relu", "leaky_relu:0.3", "erf", "sin"]
@@ -49,6 +49,32 @@ def test_slopes_agree_with_quadrature(spec: str) -> None:
     same = grid[:, 0] == grid[:, 1]
     np.testing.assert_allclose(closed.slope_gap[same], panels.slope_gap[same], rtol=1e-11, atol=1e-30)
     np.testing.assert_allclose(closed.slope_gap, panels.slope_gap, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("q", [1e-8, 0.58, 3.0, 15.0, 40.0])
+@pytest.mark.thorough(first=2)
+def test_the_slope_gap_of_gelu_agrees_with_quadrature(q: float) -> None:
+    act, delta = NAMED["gelu"], jnp.asarray(DELTAS)
+    assert slope_gap_form(act) is not None and closed_form(act) is None
+    by_panels = slope_gap_by_panels(act, jnp.array(q), delta)
+    np.testing.assert_allclose(slope_gap(act, jnp.array(q), delta), by_panels, rtol=1e-12)
+
+
+@pytest.mark.parametrize("q", [0.3, 1e3, 1e9, 1e90])
+@pytest.mark.parametrize("delta", [2.0, 1.4, 1e-4, 1e-13])
+def test_the_slope_gap_of_gelu_in_digits(q: float, delta: float) -> None:
+    """From E[phi'(u) phi'(v)] itself, phi'(x) = Phi(x) + x Phi'(x), by Stein's lemma; subtracted in 250 digits."""
+    with mp.workdps(250):
+        s = 1 + mpf(q)
+
+        def product(r: mpf) -> mpf:
+            det = s * s - r * r
+            densities = 1 / (2 * mp.pi * mp.sqrt(det))  # E[Phi'(u) Phi'(v)]
+            return mp.mpf(1) / 4 + mp.asin(r / s) / (2 * mp.pi) + densities * (2 * r / s + r / det)
+
+        expected = product(mpf(q)) - product(mpf(q) * (1 - mpf(delta)))
+        found = slope_gap(NAMED["gelu"], jnp.array(q), jnp.array([delta]))
+        assert abs(mpf(float(found[0])) / expected - 1) < 1e-14
 
 
 def mp_forms(name: str, q1: float, q2: float, delta: float) -> tuple[mpf, mpf, mpf]:

@@ -125,6 +125,15 @@ def test_pairs_at_the_ends(name: str) -> None:
     np.testing.assert_allclose(found.slope_gap, products[0] - found.slope_product, rtol=1e-11, atol=5e-15)
 
 
+@pytest.mark.parametrize("name, q", [("elu", 0.6), ("hard_tanh", 1.7), ("softplus", 20.0)])
+def test_half_an_axis_is_enough_for_slope_gaps(name: str, q: float) -> None:
+    """Exchanging u and v changes nothing: with the halves that mirror it the integral is that over both axes."""
+    act, far, near = NAMED[name], jnp.array([1.9, 1.2]), jnp.array([0.9, 0.02])
+    each = [gaussian.slope_gap(act, jnp.array(q), delta) for delta in (far, near)]
+    both = gaussian.slope_gap(act, jnp.array(q), jnp.concatenate([far, near]))
+    np.testing.assert_allclose(jnp.concatenate(each), both, rtol=1e-13)
+
+
 @pytest.mark.parametrize("name", ["tanh", "elu", "hard_tanh"])
 def test_close_pairs_shrink_as_they_must(name: str) -> None:
     """gap/delta -> q E[phi'^2]/E[phi^2] as delta -> 0, down to where 1 - delta is 1 in floating point."""
@@ -171,11 +180,14 @@ def test_float32_is_refused() -> None:
 def test_panels_are_chosen_from_what_is_known() -> None:
     """Even and few for small variances, as fine as the variance asks for, and all of them under jit."""
     apart, traced = jnp.array(0.5), []
-    for variance, count in ((1.0, 8), (4.0, 16), (16.0, 32)):
-        rule = choose_rule((jnp.array(variance),), apart)
+    for variance, count in ((1.0, 8), (2.0, 12), (4.0, 16), (8.0, 24), (16.0, 32)):
+        rule = choose_rule((jnp.array(0.1), jnp.array(variance)), apart)
         assert rule == Rule(tuple(np.linspace(-REACH, REACH, count + 1)), (), False), variance
     general = (tuple(STEPS), tuple(SCALE))
-    assert choose_rule((jnp.array(17.0),), apart) == Rule(*general, False)
+    assert choose_rule((jnp.array(17.0), jnp.array(1.0)), apart) == Rule(*general, False)
+    for delta, half in ((0.5, "y"), (1.0, "y"), (1.5, "x"), (0.0, "y")):
+        assert choose_rule((jnp.array(17.0),), jnp.array(delta))[3] == half
+    assert not choose_rule((jnp.array(17.0),), jnp.array([0.5, 1.5])).half
     assert choose_rule((jnp.array(1.0),), jnp.array([0.5, 0.9e-4])).close
     jax.jit(lambda q: traced.append(choose_rule((q,), apart)))(1.0)
     assert traced == [Rule(*general, True)]

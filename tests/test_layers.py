@@ -22,6 +22,8 @@ ORDER = [
     "maps",
     "meanfield",
     "tables",
+    "octaves",
+    "stretches",
     "zonal",
     "kernels",
     "depth",

@@ -1,0 +1,90 @@
+"""Tables interpolated between few variances against the variance's own, and the stretches of layers made of them."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntk_eoc import octaves
+from ntk_eoc.activations import NAMED, Activation
+from ntk_eoc.octaves import NODES, octave, tables
+from ntk_eoc.profile import ntk_gap, profile
+from ntk_eoc.stretches import stretches
+from ntk_eoc.tables import Table, look_up, table
+
+MANY = 20  # more than NODES
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The variances at which tables are computed from here on."""
+    octaves._series.cache_clear()
+    table.cache_clear()
+    found: list[float] = []
+    for name in ("table_on", "table"):
+        made = getattr(octaves, name)
+
+        def counted(*args: object, made: object = made) -> Table:
+            found.append(args[-1])
+            return made(*args)
+
+        monkeypatch.setattr(octaves, name, counted)
+    return found
+
+
+@pytest.mark.parametrize("name, number", [("tanh", -1), ("elu", 0), ("hard_tanh", -2), ("gelu", 3)])
+def test_an_octave_holds_each_table_of_its_own(name: str, number: int) -> None:
+    """r and g at any angle, and E[phi'^2], to 1e-12 of themselves: at the octave's ends and between."""
+    act, s = NAMED[name], jnp.asarray(np.sqrt(0.5 * np.array([2.0, 1.3, 1.0, 0.2, 1e-2, 1e-5, 1e-9, 1e-16])))
+    variances = (2.0 ** (number + np.linspace(0.0, 0.999, MANY))).tolist()
+    found = list(tables(act, variances))
+    for k in (0, 7, MANY - 1):
+        own = table(act, variances[k])
+        assert found[k].power == own.power and abs(found[k].slopes / own.slopes - 1.0) < 1e-14
+        for part, expected in zip(look_up(found[k], s), look_up(own, s), strict=True):
+            np.testing.assert_allclose(part, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_few_variances_take_their_own_tables(built: list[float]) -> None:
+    """As few as the octave would cost are computed where they are; more of them cost no more."""
+    few = [1.0 + 0.02 * k for k in range(NODES)]
+    list(tables(NAMED["tanh"], few))
+    assert built == few
+    built.clear()
+    list(tables(NAMED["tanh"], [*few, 1.5, 1.6, 1.7]))
+    assert len(built) == NODES and not set(built) & set(few)
+    built.clear()
+    list(tables(NAMED["tanh"], [*few, 1.8]))  # another network, the same octave
+    assert not built
+
+
+def test_what_an_octave_does_not_resolve_is_computed_one_by_one(built: list[float]) -> None:
+    """Kinks far out, which small variances hardly reach: what they add grows by powers of ten within the octave."""
+    far = Activation("far", lambda x: jnp.clip(x, -1.0, 1.0), (-1.0, 1.0))
+    variances = [0.02 + 0.0005 * k for k in range(NODES + 1)]
+    found = list(tables(far, variances))
+    assert built[NODES:] == variances
+    assert found[3] == table(far, variances[3])
+
+
+@pytest.mark.parametrize("q, number", [(1.0, 0), (0.999, -1), (2.0, 1), (0.25, -2)])
+def test_octaves_begin_at_powers_of_two(q: float, number: int) -> None:
+    assert octave(q) == number
+
+
+def test_deep_layers_need_no_more_tables(built: list[float]) -> None:
+    """ELU's variance takes some 180 layers to settle: a few tables serve them, and the depth does not count."""
+    options = {"sigma_b": 0.2, "sigma_w": 1.229251124137207, "q0": 0.8}
+    found = profile(NAMED["elu"], [60, 300], **options)
+    assert NODES <= len(built) <= 2 * NODES
+    lengths = [found.length for found in stretches(NAMED["elu"], 1.25, 299, sigma_b=0.2, sigma_w=1.2293, skip=False)]
+    assert 100 < len(lengths) < 299 and set(lengths) == {1, np.inf}
+    built.clear()
+    again = profile(NAMED["elu"], [300], **options)
+    assert not built and np.array_equal(ntk_gap(again, np.array([0.5]))[0], ntk_gap(found, np.array([0.5]))[1])
+
+
+@pytest.mark.parametrize("q, sigma_w, skip", [(1e-280, 0.01, False), (1e99, 1e50, True)])
+def test_a_variance_that_leaves_the_range_of_numbers(q: float, sigma_w: float, skip: bool) -> None:
+    ahead = stretches(NAMED["erf"], q, 400, sigma_b=0.0, sigma_w=sigma_w, skip=skip)
+    with pytest.raises(RuntimeError, match="layers: erf leads from the variance .*, out of range"):
+        list(ahead)
