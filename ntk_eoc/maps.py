@@ -68,5 +68,6 @@ def correlation_map(
     """
     sigma_b, sigma_w = traceable_sigma("sigma_b", sigma_b), traceable_sigma("sigma_w", sigma_w)
     power = sigma_w**2 * second_moment(act, q)
-    found = power * pair(act, q, q, delta).gap / (sigma_b**2 + power)
+    after = sigma_b**2 + power
+    found = power * pair(act, q, q, delta).gap / jnp.where(after > 0, after, 1.0)  # nothing but the bias: no gap
     return jnp.where(found > 2.0, 2.0, found)  # by rounding

@@ -246,8 +246,8 @@ KEY = one_of(jax.random.key(0))
 WHOLE = one_of(1, 2, 4, 0, -1, 1.5, "2", None, 3.0)
 Q = one_of(1.0, 0.3, 5.0)  # each variance has a table of its own, so there are few
 THREE = array((3, 1), (3, 2), (2, 1), (3,), signed=True)
-LEFT = with_net(act=act, x=INPUTS)
-FEW = few("relu", "erf", "sin", "tanh", "elu", "identity", "prelu:-1")
+FEW = few("relu", "erf", "sin", "tanh", "elu", "hard_tanh", "gelu", "identity", "prelu:-1")  # one of each kind
+LEFT = with_net(act=FEW, x=INPUTS)
 HOMOGENEOUS = few("relu", "relu", "leaky_relu:0.3", "prelu:-1", "leaky_relu:0", "identity", "tanh")
 INCREASING = mostly(
     one_of([1, 2, 3], [1, 10, 1000], [1], [10**6, 10**8, 10**12]),
@@ -275,22 +275,22 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
     "activations.prelu": (activations.prelu, named(slope=number())),
     "gaussian.expectation": (lambda q: gaussian.expectation(jax.numpy.cos, q), named(q=VARIANCES)),
     "gaussian.second_moment": (gaussian.second_moment, named(act=act, q=VARIANCES, order=one_of(0, 1, 2))),
-    "gaussian.pair": (gaussian.pair, named(act=act, q1=array((3,)), q2=array((3,)), delta=DELTAS)),
-    "gaussian.slope_gap": (gaussian.slope_gap, named(act=act, q=POINT, delta=DELTAS)),
+    "gaussian.pair": (gaussian.pair, named(act=FEW, q1=array((3,)), q2=array((3,)), delta=DELTAS)),
+    "gaussian.slope_gap": (gaussian.slope_gap, named(act=FEW, q=POINT, delta=DELTAS)),
     "meanfield.variance_map": (meanfield.variance_map, named(act=act, q=VARIANCES, **SIGMAS)),
-    "meanfield.variance_slope": (meanfield.variance_slope, named(act=act, q=VARIANCES, sigma_w=number())),
+    "meanfield.variance_slope": (meanfield.variance_slope, named(act=FEW, q=VARIANCES, sigma_w=number())),
     "meanfield.chi": (meanfield.chi, named(act=act, q=VARIANCES, sigma_w=number())),
-    "meanfield.correlation_map": (meanfield.correlation_map, named(act=act, q=POINT, delta=DELTAS, **SIGMAS)),
+    "meanfield.correlation_map": (meanfield.correlation_map, named(act=FEW, q=POINT, delta=DELTAS, **SIGMAS)),
     "meanfield.eoc_points": (meanfield.eoc_points, named(act=act, sigma_b=number())),
     "meanfield.limit_variance": (meanfield.limit_variance, named(act=act, q0=number(), **SIGMAS)),
-    "meanfield.phase": (meanfield.phase, named(act=act, **SIGMAS)),
-    "meanfield.chaotic_delta": (meanfield.chaotic_delta, named(act=act, q=number(), **SIGMAS)),
+    "meanfield.phase": (meanfield.phase, named(act=FEW, **SIGMAS)),
+    "meanfield.chaotic_delta": (meanfield.chaotic_delta, named(act=FEW, q=number(), **SIGMAS)),
     "rays.near": (rays.near, named(act=act)),
     "rays.far": (rays.far, named(act=act)),
     "kernels.kernels": (
         kernels.kernels,
         named(
-            act=act,
+            act=FEW,
             x1=INPUTS,
             x2=lambda r: r.choice([None, INPUTS(r)]),
             depth=DEPTHS,
@@ -304,7 +304,7 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
     "gram.gram": (
         lambda **given: gram.gram(**given)[:2],
         named(
-            act=act,
+            act=FEW,
             x1=INPUTS,
             x2=lambda r: r.choice([None, INPUTS(r)]),
             depth=lambda r: r.choice([DEPTHS(r), [1, 3], [3, 1], []]),
@@ -316,7 +316,7 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
     "profile.profile": (
         profile.profile,
         named(
-            act=act,
+            act=FEW,
             depths=one_of([1, 2, 5], [1], [], [2, 1], 3, None, ["a"]),
             q0=lambda r: r.choice([None, number()(r)]),
             **SIGMAS,
@@ -328,7 +328,7 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
     "depth.depth_kernels": (
         lambda **given: depth.depth_kernels(**given)[:4],
         named(
-            act=act,
+            act=FEW,
             cosine=lambda r: r.choice([r.uniform(-1, 1), r.choice([0.0, 1.0, -1.0, 1.1, *STRANGE])]),
             depths=one_of([1, 2, 3], [1, 10, 1000], [1], [], [2, 1], [0], 5, None, ["a"]),
             q0=number(),
@@ -340,7 +340,7 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
     "asymptotics.law": (
         asymptotics.law,
         named(
-            act=act, sigma_b=number(), sigma_w=lambda r: r.choice([None, None, number()(r)]), architecture=ARCHITECTURE
+            act=FEW, sigma_b=number(), sigma_w=lambda r: r.choice([None, None, number()(r)]), architecture=ARCHITECTURE
         ),
     ),
     "asymptotics.coefficient": (asymptotics.coefficient, named(act=act, q=number(), sigma_w=number())),
@@ -418,21 +418,21 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
     "conditioning.reference_gaps": (conditioning.reference_gaps, named()),
     "conditioning.by_table": (
         conditioning.by_table,
-        named(act=act, depth=DEPTHS, q0=lambda r: r.choice([None, number()(r)]), skip=one_of(False, True), **SIGMAS),
+        named(act=FEW, depth=DEPTHS, q0=lambda r: r.choice([None, number()(r)]), skip=one_of(False, True), **SIGMAS),
     ),
     "conditioning.condition": (conditioning.condition, named(gap=reals_of_eight)),
     "conditioning.by_series": (
         conditioning.by_series,
-        named(act=act, depth=DEPTHS, q0=number(), skip=one_of(False, True), held=one_of(False, True), **SIGMAS),
+        named(act=FEW, depth=DEPTHS, q0=number(), skip=one_of(False, True), held=one_of(False, True), **SIGMAS),
     ),
     "recommend.recommend": (
         recommend.recommend,
-        named(act=act, depth=DEPTHS, architecture=ARCHITECTURE, width=one_of(None, 16, 256)),
+        named(act=FEW, depth=DEPTHS, architecture=ARCHITECTURE, width=one_of(None, 16, 256)),
     ),
     "recommend.along": (recommend.along, named(act=act, grid=one_of((0.0, 0.2), (), (1e50,), (-1.0,), (None,)))),
     "recommend.judge": (
         recommend.judge,
-        named(act=act, start=start, depth=DEPTHS, skip=one_of(False, True)),
+        named(act=FEW, start=start, depth=DEPTHS, skip=one_of(False, True)),
     ),
     "recipes.recipes": (
         recipes.recipes,
@@ -472,10 +472,10 @@ TABLE: dict[str, tuple[Callable[..., Any], Callable[[random.Random], dict[str, A
         named(key=KEY, net=network, d_in=WHOLE, d_out=WHOLE, parameterisation=one_of("ntk", "standard", "mup", 3)),
     ),
     "networks.apply": (applied(networks.apply), LEFT),
-    "networks.layer_moments": (networks.layer_moments, named(key=KEY, act=act, net=network, x=INPUTS)),
+    "networks.layer_moments": (networks.layer_moments, named(key=KEY, act=FEW, net=network, x=INPUTS)),
     "networks.moment_band": (
         networks.moment_band,
-        named(key=KEY, act=act, net=network, x=INPUTS, seeds=one_of(2, 3, 1, 0, "x", 2.5)),
+        named(key=KEY, act=FEW, net=network, x=INPUTS, seeds=one_of(2, 3, 1, 0, "x", 2.5)),
     ),
     "empirical.dense_ntk": (applied(empirical.dense_ntk), LEFT),
     "empirical.empirical_ntk": (

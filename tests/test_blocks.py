@@ -149,7 +149,8 @@ def test_a_killed_process_is_gone_on_with(tmp_path: Path) -> None:
     while time.monotonic() < limit and running.poll() is None and not (marks.is_file() and np.load(marks).any()):
         time.sleep(0.005)
     running.send_signal(signal.SIGKILL)
-    running.communicate()
+    said = running.communicate()[1]
+    assert marks.is_file(), said.decode()
     finished = int(np.load(marks).sum())
     assert finished
     whole = gram_store(RELU, ANY, tmp_path / "s", dtype="float64", memory=2000, resume=True)

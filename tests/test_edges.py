@@ -135,6 +135,12 @@ def test_variances_at_the_edges() -> None:
     assert float(meanfield.variance_slope(TANH, 1e-200, sigma_w=1.0)) == pytest.approx(1.0, rel=1e-12)
 
 
+@pytest.mark.parametrize("sigma_b", [0.0, 1e-310, 0.3])
+def test_a_layer_of_biases_alone_tells_no_two_inputs_apart(sigma_b: float) -> None:
+    """Without weights both outputs are the bias, also where its square is zero in floating point."""
+    assert float(meanfield.correlation_map(TANH, 1.0, 0.5, sigma_b=sigma_b, sigma_w=0.0)) == 0.0
+
+
 def test_no_correlation_leaves_its_interval_by_rounding() -> None:
     """tanh's quadrature gave 2.0000000000000004 for opposite inputs."""
     for q in (0.3, 1.0, 4.0):
