@@ -90,8 +90,9 @@ def gram(
     exact = closed_form(act) is not None
     expand = not exact or (dtype == "float64" and not act.kinks)  # in float32 the layers' rounding adds up
     if found is None and expand and applies(act) and sigma_w > 0:
-        found = _expanded(act, left, right, depths, dtype, {**options})
-    if found is None or (exact and found.error > ERROR[dtype]):  # steep, as erf of large inputs: its series is long
+        # steep, as erf of large inputs, a series is long; then the closed form is better
+        found = _expanded(act, left, right, depths, dtype, {**options}, ERROR[dtype] if exact else np.inf)
+    if found is None:
         found = _pair_by_pair(act, left, right, depths, dtype, options)
     if np.ndim(depth):
         return found
@@ -181,8 +182,11 @@ def _stacked(found: Stack, fold: ndarray, same: bool, scales: tuple[ndarray, nda
     return Gram(nngp, ntk, logs[0], logs[1], ERROR[dtype])
 
 
-def _expanded(act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict) -> Gram:
-    """Any norms, by ``pairs``; carried with its scale, as a function of the angle is."""
+def _expanded(
+    act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict, limit: float
+) -> Gram | None:
+    """Any norms, by ``pairs``; carried with its scale, as a function of the angle is. None if more than ``limit`` is
+    left out."""
     v1 = left[1] ** 2 / left[0].shape[1]
     v2 = v1 if left is right else right[1] ** 2 / right[0].shape[1]
     skip = options.pop("architecture") == "residual"
@@ -194,6 +198,8 @@ def _expanded(act: Activation, left: Rows, right: Rows, depths: tuple[int, ...],
         scales = (jnp.exp(-0.5 * log) * jnp.sqrt(q) for q in (found.q1, found.q2))
         each.append((*_rescaled(found.c, found.kappa, *scales), log, log))
         error = max(error, found.error)
+        if found.cut > limit:
+            return None
     return _together(each, error)
 
 

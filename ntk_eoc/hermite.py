@@ -23,6 +23,7 @@ from ntk_eoc.errors import Scalar
 
 TERMS, STEP = 256, 32  # of the series at most; each layer takes as many STEPs of terms as are good enough
 GOOD = {"float32": 1e-6, "float64": 1e-13}  # what a layer's series may leave out of f(1) and of f'(1)
+ROUNDING = {"float32": 2.4e-7, "float64": 4.4e-16}  # of one layer's polynomial: two units in the last place of 1
 LAYERS = 8  # whose coefficients are held at a time
 VARIANCES, NEAR = 32, 100.0  # variances that coefficients are interpolated from, where no ratio of two is larger
 TILE = 256  # pairs pass through the layers in squares that stay in the cache
@@ -165,16 +166,17 @@ def advance(
     return jax.lax.fori_loop(0, len(blocks), block, (c, kappa))
 
 
-def bound(tails: ndarray) -> float:
-    """What series cut short change in K at most, relative to K(x, x), after layers with these ``tails`` (4, L).
+def bound(tails: ndarray, rounding: float = 0.0) -> float:
+    """What series cut short, and ``rounding`` of each layer's polynomial, change in K at most, relative to K(x, x),
+    after layers with these ``tails`` (4, L).
 
     >>> bound(np.array([[0.0], [1e-9], [1.0], [5.0]]))
     5e-10
     """
     error_c, error_k, largest = 0.0, 0.0, 1.0
     for left_out, slope_left_out, slope, curvature in tails.T:
-        turned = slope_left_out + curvature * error_c
-        error_c = left_out + slope * error_c
+        turned = slope_left_out + rounding * slope + curvature * error_c
+        error_c = left_out + rounding + slope * error_c
         error_k = error_c + slope * error_k + largest * turned
         largest = 1.0 + slope * largest
     return float(error_k / largest)

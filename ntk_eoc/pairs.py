@@ -11,18 +11,19 @@ from jax import Array
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.hermite import GOOD, LAYERS, NEAR, TILE, Layers, advance, bound, layers
+from ntk_eoc.hermite import GOOD, LAYERS, NEAR, ROUNDING, TILE, Layers, advance, bound, layers
 
 
 class Pairs(NamedTuple):
     """Correlations ``c`` and ``kappa`` = K/sqrt(q q') of pairs, (N, M), with the variances of the inputs, (N,) and
-    (M,); and how far K may be off where series were cut short, relative to K(x, x)."""
+    (M,); how far K may be off, relative to K(x, x), and how much of it is due to series that are cut short."""
 
     c: Array
     kappa: Array
     q1: ndarray
     q2: ndarray
     error: float
+    cut: float
 
 
 def pairs(
@@ -60,8 +61,9 @@ def pairs(
             state = advance(*state, *parts, first, count, blocks, odd)
             tails.append(np.asarray(chunk.tails)[:, first : first + count])
             level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
+        error, cut = (bound(np.concatenate(tails, axis=1), rounding) for rounding in (ROUNDING[dtype], 0.0))
         c, kappa = (_mirrored(part, n, m, same) for part in state)
-        found.append(Pairs(c, kappa, q[sides[0]], q[sides[1]], bound(np.concatenate(tails, axis=1))))
+        found.append(Pairs(c, kappa, q[sides[0]], q[sides[1]], error, cut))
     return found
 
 
