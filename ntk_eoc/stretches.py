@@ -1,10 +1,12 @@
 """The layers of a network one after another, as stretches of like ones: what each does to pairs of inputs of one norm.
 
-A variance that stays where it is, and a homogeneous phi at any variance, take one table for all layers; elsewhere each
-layer has its own variance, and its table is found with those of its octave (``octaves``).
+A variance that stays where it is, and a homogeneous phi at any variance, take one table for all layers; so does a phi
+with straight tails where the variance has run away. Elsewhere each layer has its own variance, and its table is found
+with those of its octave (``octaves``).
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import groupby, islice, repeat
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ from ntk_eoc.tables import Table, table
 
 SETTLED = 1e-13  # relative distance from its fixed point at which a variance is taken to stay there
 TINY = 1e-290  # the least that a logarithm is taken of
+FAR = 1e26  # variance from which on a phi with straight tails acts as they do, but for 1/sqrt(FAR)
 
 
 def first_variance(act: Activation, sigma_b: float, sigma_w: float, q0: float | None) -> float:
@@ -66,36 +69,54 @@ def stretches(
     >>> [found.length for found in stretches(NAMED["tanh"], 0.5, 3, sigma_b=0.3, sigma_w=1.0, skip=False)]
     [1, 1, 1]
     """
-    homogeneous = is_homogeneous(act)
     steps = islice(_steps(act, q, sigma_b, sigma_w, skip), layers)
-    for _, group in groupby(steps, lambda step: 0 if homogeneous else octave(step.q)):
+    for straight, group in groupby(steps, lambda step: step.scales or octave(step.q)):
         some = list(group)
-        found = repeat(table(act, 1.0)) if homogeneous else tables(act, [step.q for step in some])
-        for (length, q, added, after), tab in zip(some, found, strict=False):
+        found = repeat(table(straight, 1.0)) if isinstance(straight, Activation) else tables(act, [at.q for at in some])
+        for (length, q, added, after, _), tab in zip(some, found, strict=False):
             kept, share = q / after, (added / after if skip else 1.0)
             chi = kept * (sigma_w**2 * tab.slopes + (1.0 if skip else 0.0))
             yield Stretch(length, tab, (chi, kept * sigma_w**2, share), float(np.log(after / q)))
 
 
 class Step(NamedTuple):
-    """``length`` like layers from the variance ``q``: to ``after``, of which ``added`` is the branch's part."""
+    """``length`` like layers from the variance ``q``: to ``after``, of which ``added`` is the branch's part; ``scales``
+    is the homogeneous phi that acts as this one does there, if there is one."""
 
     length: float
     q: float
     added: float
     after: float
+    scales: Activation | None
 
 
 def _steps(act: Activation, q: float, sigma_b: float, sigma_w: float, skip: bool) -> Iterator[Step]:
-    homogeneous = is_homogeneous(act)
     while True:
         added = float(variance_map(act, jnp.array(q), sigma_b=sigma_b, sigma_w=sigma_w))
         after = added + q if skip else added
         if not TINY < after <= LARGEST**2:
             raise RuntimeError(f"layers: {act.name} leads from the variance {q:.3g} to {after:.3g}, out of range")
+        scales = act if is_homogeneous(act) else tails(act) if q > FAR else None
         stays = not skip and abs(after / q - 1.0) <= SETTLED
-        forgets = homogeneous and (sigma_b == 0 or (after > q and sigma_b**2 < 1e-17 * q))  # the bias, for good
-        yield Step(np.inf if stays or forgets else 1, q, added, q if stays else after)
+        forgets = scales and (sigma_b == 0 or (after > q and sigma_b**2 < 1e-17 * q))  # the bias, for good
+        yield Step(np.inf if stays or forgets else 1, q, added, q if stays else after, scales)
         if stays or forgets:
             return
         q = after
+
+
+@lru_cache(maxsize=64)
+def tails(act: Activation) -> Activation | None:
+    """The homogeneous phi that ``act`` is beyond sqrt(FAR); None where its tails are not straight there, or flat.
+
+    >>> from ntk_eoc.activations import NAMED
+    >>> [found and found.slopes for found in map(tails, (NAMED["gelu"], NAMED["tanh"]))]
+    [(1.0, 0.0), None]
+    """
+    x = np.outer([1.0, -1.0], [FAR**0.5, 10 * FAR**0.5])
+    (right, again), (left, once_more) = np.asarray(act.phi(jnp.asarray(x))) / x
+    if not max(abs(right - again), abs(left - once_more)) <= 1e-12 * max(abs(right), abs(left)):
+        return None
+    kinks = (0.0,) if right != left else ()
+    slopes = (float(right), float(left))
+    return Activation(f"tails of {act.name}", lambda x: jnp.where(x > 0, right * x, left * x), kinks, slopes)

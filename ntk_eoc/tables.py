@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.polynomial import Chebyshev
+from numpy.polynomial.chebyshev import chebint, chebpts1, chebvander
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.errors import Scalar, require_x64
@@ -23,7 +24,8 @@ from ntk_eoc.gaussian import second_moment, slope_gap
 from ntk_eoc.regularity import first_kink
 
 DEGREE = 24  # of the Chebyshev series on one panel of angles
-FINEST = 40  # halvings of the angle; a variance that asks for more leaves nothing between pi and the panels at it
+FINEST = 51  # halvings of the angle towards 0, as a variance of 1e26 asks for
+FINEST_OBTUSE = 35  # towards pi, where angles have fewer digits: what is closer to pi differs by less than rounding
 SERIES = 12  # of the power series in s = sin(theta/2) on the innermost panel
 
 
@@ -63,27 +65,21 @@ def table_on(edges: np.ndarray, act: Activation, q: Scalar) -> Table:
     slopes = float(second_moment(act, variance, 1))
     smooth = act.slopes is not None and act.slopes[0] == act.slopes[1]
     power = 3 if smooth else 1 if first_kink(act, 1) else 2
-    unit = np.asarray(np.polynomial.chebyshev.chebpts1(DEGREE), dtype=float)
-    inner_s = np.sin(edges[0] / 2) * 0.5 * (1 + np.polynomial.chebyshev.chebpts1(SERIES))
+    unit = np.asarray(chebpts1(DEGREE), dtype=float)
+    to_series = np.linalg.inv(chebvander(unit, DEGREE - 1)).T
+    inner_s = np.sin(edges[0] / 2) * 0.5 * (1 + chebpts1(SERIES))
     theta = 0.5 * (edges[1:] + edges[:-1])[:, None] + 0.5 * np.diff(edges)[:, None] * unit
     s = np.concatenate([inner_s, np.sin(theta / 2).ravel()])
     delta, order = 2 * s * s, np.argsort(s)
     g = np.empty_like(delta)
     for some in np.split(order, np.searchsorted(delta[order], [1e-4, 1.0])):  # each part takes the rule that does
         g[some] = np.asarray(slope_gap(act, variance, jnp.asarray(delta[some])))
-    inner = _inner_series(inner_s, g[:SERIES], np.sin(edges[0] / 2), power)
-    outer, integral = (
-        [],
-        _series_mean(inner, power, 1.0, np.sin(edges[0] / 2)) * 2 * np.sin(edges[0] / 2) ** 2,
-    )
-    for angles, row, low, high in zip(theta, g[SERIES:].reshape(theta.shape), edges[:-1], edges[1:], strict=True):
-        domain = [low, high]
-        mass = Chebyshev.fit(angles, row * np.sin(angles), DEGREE - 1, domain=domain).integ(lbnd=low)
-        mean = (integral + mass(angles)) / (2 * np.sin(angles / 2) ** 2)
-        fits = [Chebyshev.fit(angles, values, DEGREE - 1, domain=domain).coef for values in (mean, row)]
-        outer.append(np.stack(fits, axis=-1))
-        integral += mass(high)
-    return Table(edges, np.array(outer), inner, slopes, power)
+    inner, rows = _inner_series(inner_s, g[:SERIES], np.sin(edges[0] / 2), power), g[SERIES:].reshape(theta.shape)
+    innermost = _series_mean(inner, power, 1.0, np.sin(edges[0] / 2)) * 2 * np.sin(edges[0] / 2) ** 2
+    mass = chebint((rows * np.sin(theta)) @ to_series, lbnd=-1, axis=1) * 0.5 * np.diff(edges)[:, None]
+    ends = np.cumsum([innermost, *mass.sum(axis=1)])  # the integral of g over delta up to each edge
+    mean = (ends[:-1, None] + mass @ chebvander(unit, DEGREE).T) / (2 * np.sin(theta / 2) ** 2)
+    return Table(edges, np.stack([mean @ to_series, rows @ to_series], axis=-1), inner, slopes, power)
 
 
 def panels_of(act: Activation, q: Scalar) -> np.ndarray:
@@ -97,7 +93,7 @@ def panels_of(act: Activation, q: Scalar) -> np.ndarray:
             f"table: {act.name} is not resolved in the angle at variance {q:.3g}; expected at most {bound:.3g}"
         )
     down = np.pi * 0.5 ** np.arange(halvings, 0, -1)
-    return np.concatenate([down, np.pi - down[-2::-1][: max(1, halvings - 5)], [np.pi]])
+    return np.concatenate([down, np.pi - down[-2::-1][: max(1, min(halvings - 5, FINEST_OBTUSE))], [np.pi]])
 
 
 def _inner_series(s: np.ndarray, g: np.ndarray, s_0: float, power: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Tables interpolated between few variances against the variance's own, and the stretches of layers made of them."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from ntk_eoc import octaves
 from ntk_eoc.activations import NAMED, Activation
 from ntk_eoc.octaves import NODES, octave, tables
-from ntk_eoc.profile import ntk_gap, profile
-from ntk_eoc.stretches import stretches
+from ntk_eoc.profile import ntk_gap, ntk_ratio, profile
+from ntk_eoc.stretches import FAR, stretches, tails
 from ntk_eoc.tables import Table, look_up, table
 
 MANY = 20  # more than NODES
@@ -88,3 +89,28 @@ def test_a_variance_that_leaves_the_range_of_numbers(q: float, sigma_w: float, s
     ahead = stretches(NAMED["erf"], q, 400, sigma_b=0.0, sigma_w=sigma_w, skip=skip)
     with pytest.raises(RuntimeError, match="layers: erf leads from the variance .*, out of range"):
         list(ahead)
+
+
+def test_where_the_variance_runs_away_the_tails_are_left() -> None:
+    """GELU acts as ReLU there: K^L/K^L(x, x) nears 1/4 as ReLU's does, at depths that no tables of its own reach."""
+    lengths = [at.length for at in stretches(NAMED["gelu"], 1.0, 9_999, sigma_b=0.2, sigma_w=2.0, skip=False)]
+    assert lengths[-1] == np.inf and len(lengths) < 150
+    deep = profile(NAMED["gelu"], [100, 10_000], sigma_b=0.2, sigma_w=2.0, q0=1.0)
+    ratio = ntk_ratio(deep, np.array([1.0]))[:, 0]
+    assert 0.25 < ratio[1] < 0.2505 < ratio[0]
+    relu = profile(NAMED["relu"], [1, 10_000], sigma_b=0.0, sigma_w=2.0)
+    assert abs((ratio[1] - 0.25) / (ntk_ratio(relu, np.array([1.0]))[1, 0] - 0.25) - 1.0) < 0.1
+
+
+def test_a_table_of_a_large_variance_is_that_of_the_tails() -> None:
+    """Just below FAR both can be had, and agree but for what is as close as 1/sqrt(FAR)."""
+    gelu, s = NAMED["gelu"], jnp.asarray(np.sqrt(0.5 * np.array([1.9, 1.0, 0.1, 1e-6, 1e-12])))
+    straight = table(tails(gelu), 1.0)
+    for found, expected in zip(look_up(table(gelu, 0.9 * FAR), s), look_up(straight, s), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_tails_that_bend_are_none() -> None:
+    assert tails(Activation("bent", lambda x: x + jnp.log1p(jnp.abs(x)) * jnp.abs(x) / 1e3)) is None
+    assert tails(Activation("flat", jax.nn.sigmoid)) is None
+    assert tails(Activation("lines", lambda x: jnp.where(x > 1.0, 2 * x, 0.5 * x), (1.0,))).slopes == (2.0, 0.5)
