@@ -1,19 +1,17 @@
 """NTK Gram matrices of 1,000 inputs in R^784: deep networks, many depths, inputs of one norm and of any."""
 
-import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 from common.contest import Match, main
-from common.grams import GRAMS, SQUASHED, Wanted
+from common.grams import GRAMS, Wanted
 from common.inputs import sphere, spread
 
 from ntk_eoc import gram as module
-from ntk_eoc import profile, tables
+from ntk_eoc import octaves, tables
 from ntk_eoc.activations import get
 from ntk_eoc.depth import depth_kernels
 from ntk_eoc.meanfield import eoc_points
@@ -38,43 +36,37 @@ def pass_over(dtype: str) -> Callable[[], Any]:
     return lambda: whole(products(x))
 
 
+def edge(name: str) -> dict[str, float]:
+    """Standard deviations on the activation's Edge of Chaos."""
+    if name == "relu":
+        return {"sigma_b": 0.0, "sigma_w": 2**0.5}
+    return {"sigma_b": 0.2, "sigma_w": eoc_points(get(name), 0.2)[0].sigma_w}
+
+
 def table(name: str) -> Callable[[], Any]:
-    """The table of depth 300, made anew without touching the kept ones; inputs start away from the variance's fixed
-    point."""
-    options = {"sigma_b": 0.0, "sigma_w": 2**0.5} if name == "relu" else SQUASHED
+    """The table of depth 300, made anew: on the Edge of Chaos, for inputs whose variance is not the fixed point's."""
 
     def build() -> Any:
-        with mock.patch.object(profile, "table", functools.cache(tables.table.__wrapped__)):
-            q0 = None if name == "relu" else 1.0
-            return module._table.__wrapped__(get(name), 300, q0, "float64", architecture="ffnn", **options)
+        for kept in (tables.table, octaves._series, module._table):
+            kept.cache_clear()
+        return module._table(get(name), 300, 1.0, "float64", architecture="ffnn", **edge(name))
 
     return build
 
 
-def settled(name: str) -> Callable[[], Any]:
-    """Depth 300 on the activation's Edge of Chaos, inputs of the norm at which the variance does not move: from any
-    other norm every layer on the way there has a table of its own, and those of ELU and GELU take minutes."""
-    point = eoc_points(get(name), 0.2)[0]
-    options = {"sigma_b": 0.2, "sigma_w": point.sigma_w}
-    x = sphere(1000, 784, "float64") * ((point.q - 0.2**2) / point.sigma_w**2) ** 0.5
-    return lambda: module.gram(get(name), x, depth=300, dtype="float64", **options).ntk
-
-
 def pair() -> Callable[[], Any]:
     """One pair ten million layers deep, on the Edge of Chaos of tanh."""
-    point = eoc_points(get("tanh"), 0.2)[0]
-    return lambda: depth_kernels(get("tanh"), 0.3, [10**7], sigma_b=0.2, sigma_w=point.sigma_w, q0=1.0).ntk
+    return lambda: depth_kernels(get("tanh"), 0.3, [10**7], q0=1.0, **edge("tanh")).ntk
 
 
+SMOOTH = ("tanh", "elu", "gelu")
 FIRST, TANH = "ReLU, depth 300, float64", "tanh, depth 10, float32"
 PARTS = {
     FIRST: {
-        "the table": partial(table, "relu"),
-        "tanh of one norm": partial(ours, Wanted("tanh", 300, "float64", **SQUASHED)),
-        "ELU of one norm, variance settled": partial(settled, "elu"),
-        "GELU of one norm, variance settled": partial(settled, "gelu"),
+        **{f"{name} of one norm": partial(ours, Wanted(name, 300, "float64", **edge(name))) for name in SMOOTH},
+        **{f"the table of {name}": partial(table, name) for name in ("relu", *SMOOTH)},
     },
-    TANH: {"the table of depth 300": partial(table, "tanh"), "one pair at depth 1e7": pair},
+    TANH: {"one pair at depth 1e7": pair},
 }
 LIMITS = {LIMIT.format(dtype): partial(pass_over, dtype) for dtype in ("float32", "float64")}
 NAMED_PARTS = {f"{case}: {part}": make for case, parts in PARTS.items() for part, make in parts.items()}
