@@ -11,12 +11,20 @@ from jax import Array
 
 REACH, NODES = 10.0, 16  # cut at 10 standard deviations, where the density is exp(-50); nodes per panel
 # Where an activation of unit scale changes, in its own argument: dense near 0, where tanh and its kin turn.
-SCALE = np.array([-40, -28, -19, -13, -9, -6, -4, -2, 0, 2, 4, 6, 9, 13, 19, 28, 40])
+_RIGHT = np.array([2, 4, 6, 9, 13, 19, 28, 40])
+SCALE = np.array([*-_RIGHT[::-1], 0, *_RIGHT])
 TAIL = np.outer([-40.0, 40.0], 2.0 ** np.arange(1, 13)).ravel()  # and where one with an algebraic tail does
 EVEN = (8, 12, 16, 24, 32)  # panels for variances up to 1, 2, 4, 8 and 16
-STEPS = np.linspace(-REACH, REACH, 9)  # what the Gaussian itself needs
 
 _LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(NODES)
+
+
+def even(panels: int) -> np.ndarray:
+    """Ends of so many even panels."""
+    return np.linspace(-REACH, REACH, panels + 1)
+
+
+STEPS = even(8)  # what the Gaussian itself needs
 
 
 # Called outside of a compiled function, every line of these would be a program of its own: 0.1 s each to compile.
@@ -57,5 +65,4 @@ def choose_rule(variances: tuple[Array, ...], delta: Array) -> Rule:
     half = "" if len(variances) > 1 else "y" if high <= 1.0 else "x" if low > 1.0 else ""
     if largest > 16.0:
         return Rule(tuple(STEPS), tuple(SCALE), low < 1e-4, half)
-    panels = EVEN[math.ceil(math.log2(max(largest, 1.0)))]
-    return Rule(tuple(np.linspace(-REACH, REACH, panels + 1)), (), low < 1e-4, half)
+    return Rule(tuple(even(EVEN[math.ceil(math.log2(max(largest, 1.0)))])), (), low < 1e-4, half)

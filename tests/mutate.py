@@ -39,9 +39,9 @@ ROOT = Path(__file__).parents[1]
 TESTS = {
     "closed_forms": ["closed_forms"],
     "rays": ["rays"],
-    "maps": ["meanfield"],
+    "maps": ["maps", "meanfield"],
     "meanfield": ["rays", "meanfield"],
-    "panels": ["gaussian"],
+    "panels": ["panels", "gaussian"],
     "gaussian": ["gaussian", "closed_forms"],
     "tables": ["zonal"],
     "zonal": ["zonal"],
