@@ -39,7 +39,8 @@ def far(act: Activation) -> Slopes | None:
     """
     if act.slopes is not None:
         return act.slopes
-    found = np.array([np.asarray(act.phi(jnp.asarray(side * FAR))) / (side * FAR) for side in (1.0, -1.0)])
+    ends = np.stack([FAR, -FAR])
+    found = np.asarray(act.phi(jnp.asarray(ends))) / ends
     settled = np.isfinite(found).all() and (np.abs(found[:, 1] - found[:, 0]) <= 1e-3 * np.abs(found).max()).all()
     if not settled or np.abs(found).max() < NO_JUMP:
         return None

@@ -97,3 +97,32 @@ def test_slopes_far_out() -> None:
     assert rays.far(NAMED["gelu"]) == (1.0, 0.0)
     np.testing.assert_allclose(rays.near(NAMED["selu"]), (1.0507009873554805, 1.7580993408473766), rtol=1e-6)
     assert rays.correlation_limit((0.0, 0.0)) is None
+
+
+def test_a_slope_on_each_side_far_out() -> None:
+    """x (0.3 + 0.7 sigmoid(x)) and multiples of softplus: both limits, at any scale."""
+    uneven = Activation("uneven", lambda x: x * (0.3 + 0.7 * jax.nn.sigmoid(x)))
+    assert rays.far(uneven) == pytest.approx((1.0, 0.3), rel=1e-12)
+    for scale in (1e-4, 300.0):
+        steep = Activation("steep", lambda x, scale=scale: scale * jax.nn.softplus(x))
+        assert rays.far(steep) == pytest.approx((scale, 0.0), rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
+def test_what_grows_faster_than_any_slope_has_none(scale: float) -> None:
+    """x log(1 + |x|): its slope grows by the logarithm alone, which no factor in front hides."""
+    assert rays.far(Activation("log", lambda x: scale * x * jnp.log1p(jnp.abs(x)))) is None
+    one_side = Activation("one side", lambda x: jnp.where(x > 0, x, scale * x * jnp.log1p(jnp.abs(x))))
+    assert rays.far(one_side) is None
+
+
+def test_what_overflows_or_dies_far_out_has_no_slopes() -> None:
+    assert rays.far(Activation("exp", lambda x: jnp.expm1(x))) is None
+    assert rays.far(Activation("faint", lambda x: 1e-7 * x)) is None
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_slopes_are_told_apart_beside_their_size(size: float) -> None:
+    assert rays.correlation_limit((size, size * (1 + 5e-7))) is None
+    assert rays.correlation_limit((size, size * (1 + 5e-6))) == 1.0
+    assert rays.correlation_limit((size, -size)) == 1.0
