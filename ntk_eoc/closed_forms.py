@@ -77,13 +77,13 @@ def _relu_like(right: float, left: float) -> ClosedForm:
         return power * (q if order == 0 else jnp.ones_like(q))
 
     def gap(q1: Array, q2: Array, delta: Array) -> Array:
-        return delta - share * sin_minus_theta_cos(angle(delta)) + 0.0 * (q1 + q2)
+        return delta - share * sin_minus_theta_cos(angle(delta))
 
     def slope_product(q1: Array, q2: Array, delta: Array) -> Array:
-        return power * (1.0 - share * angle(delta)) + 0.0 * (q1 + q2)
+        return power * (1.0 - share * angle(delta))
 
     def slope_gap(q: Array, delta: Array) -> Array:
-        return power * share * angle(delta) + 0.0 * q
+        return power * share * angle(delta)
 
     return ClosedForm(moment, gap, slope_product, slope_gap)
 
@@ -98,7 +98,7 @@ def _second_difference(direct: Array, step: Array, reach: Array | float, curvatu
     step^2/8 times the mean of F'' with a triangular weight, of which ``curvature(s)`` = F''((t1 + t2)/2 + s)."""
     small = jnp.where(jnp.abs(step) < reach, step, 0.0)
     side = 0.5 * math.sqrt(0.4) * small  # the three-point Gauss rule of the triangular weight
-    mean = (7.0 * curvature(0.0 * side) + 2.5 * (curvature(side) + curvature(-side))) / 12.0
+    mean = (7.0 * curvature(jnp.zeros_like(side)) + 2.5 * (curvature(side) + curvature(-side))) / 12.0
     return jnp.where(jnp.abs(step) < reach, mean * small**2 / 8.0, direct)
 
 

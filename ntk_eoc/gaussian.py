@@ -189,7 +189,7 @@ def _pair_expectation(
     are points in x, and the integral over x is smooth in y but where two of those points meet. Where the rule halves
     an axis, exchanging u and v mirrors it.
     """
-    near, far = jnp.sqrt(jnp.clip(1.0 - 0.5 * delta, 0.0, 1.0)), jnp.sqrt(jnp.clip(0.5 * delta, 0.0, 1.0))
+    near, far = (jnp.sqrt(jnp.maximum(part, 0.0)) for part in (1.0 - 0.5 * delta, 0.5 * delta))
     big, small = jnp.maximum(near, far), jnp.minimum(near, far)
     floor = jnp.maximum(small, TINY)
     sign = jnp.where(delta > 1.0, -1.0, 1.0)
