@@ -16,7 +16,7 @@ from jax import Array
 from scipy.optimize import brentq
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.errors import Scalar, check_nonnegative, check_positive, check_sigma, require_x64
+from ntk_eoc.errors import LARGEST, Scalar, check_nonnegative, check_positive, check_sigma, require_x64
 from ntk_eoc.gaussian import TINY, pair, resolved, second_moment
 from ntk_eoc.maps import chi as chi
 from ntk_eoc.maps import correlation_map as correlation_map
@@ -57,8 +57,8 @@ def eoc_points(act: Activation, sigma_b: Scalar) -> list[EocPoint]:
     """Every point of the Edge of Chaos at the standard deviation ``sigma_b``, by increasing q; empty if there is none.
 
     sigma_w^2 = 1/E[phi'^2] and q = sigma_b^2 + E[phi^2]/E[phi'^2], both at sqrt(q) Z: the roots in q between 1e-8
-    and 1e8. At sigma_b = 0 a phi with phi(0) = 0 also has the degenerate point q = 0, and a positively homogeneous
-    one the single point at which every q is fixed.
+    and 1e8. At sigma_b = 0 a phi with phi(0) = 0 has the degenerate point q = 0 and no other, and a positively
+    homogeneous one the single point at which every q is fixed.
 
     >>> from ntk_eoc.activations import NAMED
     >>> [round(point.sigma_w, 6) for point in eoc_points(NAMED["tanh"], 0.2)]
@@ -71,6 +71,8 @@ def eoc_points(act: Activation, sigma_b: Scalar) -> list[EocPoint]:
             return []
         sigma_w = float(1.0 / jnp.sqrt(second_moment(act, jnp.array(1.0), 1)))
         return [EocPoint(sigma_w, None, 1.0, 1.0, False)]
+    if sigma_b == 0 and float(act.phi(jnp.array(0.0))) == 0.0:  # phi = x psi: q E[phi'^2] - E[phi^2] = q E[(x psi')^2]
+        return [point] if (point := _eoc_point(act, 0.0)) is not None else []
     grid = np.geomspace(*SEARCH, 321)
     excess = np.asarray(_eoc_excess(act, jnp.asarray(grid), sigma_b))
     good = resolved(act, grid)
@@ -79,10 +81,9 @@ def eoc_points(act: Activation, sigma_b: Scalar) -> list[EocPoint]:
         warnings.warn(f"{least}; Edge-of-Chaos points there are not looked for", stacklevel=2)
     noise = np.where(good, 1e-11, np.inf)  # neither rounding nor bad quadrature is a change of sign
     sign = np.where(np.abs(excess) < noise, 0.0, np.sign(excess))
-    crossings = np.flatnonzero(sign[:-1] * sign[1:] < 0)
-    roots = [_root(lambda q: _eoc_excess(act, jnp.array(q), sigma_b), grid[i], grid[i + 1]) for i in crossings]
-    if sigma_b == 0 and float(act.phi(jnp.array(0.0))) == 0.0:
-        roots.insert(0, 0.0)
+    clear = np.flatnonzero(sign)  # next to each other but for a root on the grid itself
+    crossed = [(i, j) for i, j in zip(clear[:-1], clear[1:], strict=True) if sign[i] != sign[j] and good[i:j].all()]
+    roots = [_root(lambda q: _eoc_excess(act, jnp.array(q), sigma_b), grid[i], grid[j]) for i, j in crossed]
     return [point for q in roots if (point := _eoc_point(act, q)) is not None]
 
 
@@ -93,7 +94,7 @@ def _eoc_excess(act: Activation, q: Array, sigma_b: Scalar) -> Array:
 
 def _eoc_point(act: Activation, q: float) -> EocPoint | None:
     slopes = float(second_moment(act, jnp.array(q), 1))
-    if slopes == 0.0:
+    if slopes < LARGEST**-2:  # phi is flat there, and no sigma_w makes up for it
         return None
     sigma_w = slopes**-0.5
     # at q = 0 phi is its tangent (or two half-tangents), for which the variance map is linear with slope chi
@@ -103,8 +104,8 @@ def _eoc_point(act: Activation, q: float) -> EocPoint | None:
 
 def _root(fn: Callable[[float], Scalar], low: float, high: float) -> float:
     """The root of fn between two values of opposite sign, searched in the logarithm."""
-    bracket, tight = (np.log(low), np.log(high)), {"xtol": 1e-15, "rtol": 1e-15}
-    t, report = brentq(lambda t: float(fn(np.exp(t))), *bracket, **tight, full_output=True, disp=False)
+    ends = np.log(low), np.log(high)
+    t, report = brentq(lambda t: float(fn(np.exp(t))), *ends, xtol=1e-15, full_output=True, disp=False)
     if not report.converged:
         residual = float(fn(np.exp(t)))
         raise RuntimeError(f"fixed point: no convergence after {report.iterations} steps, residual {residual:.2e}")
@@ -132,10 +133,10 @@ def limit_variance(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar, q0: Sca
     if abs(first) < 1e-14:
         return start
     end = max(FAR, 10 * start) if first > 0 else min(1e-12, 0.1 * start) if sigma_b == 0 else 0.5 * sigma_b**2
-    path = np.geomspace(start, min(end, start) if first < 0 else end, 241)
+    path = np.geomspace(start, end, 241)
     values = np.asarray(excess(jnp.asarray(path)))
     slopes = np.asarray(variance_slope(act, jnp.asarray(path), sigma_w=sigma_w))
-    crossed = np.flatnonzero(values * np.sign(first) <= 0)
+    crossed = np.flatnonzero(values <= 0 if first > 0 else values >= 0)
     if (slopes[: crossed[0] + 1 if crossed.size else None] < -1e-12).any():
         return float(_settle(act, start, sigma_b, sigma_w))
     if not crossed.size:

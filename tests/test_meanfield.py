@@ -239,3 +239,57 @@ def test_the_correlation_map_is_one_at_one_and_increases(name: str, q: float, c:
 def test_bad_input(call: Callable, kind: type, message: str) -> None:
     with pytest.raises(kind, match=message):
         call()
+
+
+def square(a: float) -> Activation:
+    return Activation("square", lambda x: x + a * x * x)
+
+
+@pytest.mark.parametrize("a, q", [(1.0, 0.7), (100.0, 1e-6), (0.01, 1e3), (100.0, 1.005e-8), (0.01, 0.995e8)])
+def test_edges_of_a_polynomial_by_hand(a: float, q: float) -> None:
+    """phi = x + a x^2: E[phi^2] = q + 3 a^2 q^2 and E[phi'^2] = 1 + 4 a^2 q. Two of the roots lie on the grid of the
+    search, two a two hundredth within its ends."""
+    slopes = 1 + 4 * a * a * q
+    (point,) = eoc_points(square(a), a * q / math.sqrt(slopes))
+    np.testing.assert_allclose([point.q, point.sigma_w], [q, slopes**-0.5], rtol=1e-11)
+    assert not point.stable and point.variance_slope == pytest.approx((1 + 6 * a * a * q) / slopes, rel=1e-11)
+
+
+@pytest.mark.parametrize("a, q", [(100.0, 0.995e-8), (0.01, 1.005e8)])
+def test_no_edge_is_looked_for_beyond_the_ends(a: float, q: float) -> None:
+    assert eoc_points(square(a), a * q / math.sqrt(1 + 4 * a * a * q)) == []
+
+
+@pytest.mark.parametrize("bend", [0.0, 1.0, 10.0])
+def test_without_bias_there_is_an_edge_at_zero_alone(bend: float) -> None:
+    """For phi(0) = 0 no variance has E[phi^2] = q E[phi'^2], however the mean of phi grows."""
+    act = Activation("bent", lambda x: x * jnp.tanh(x) + bend * jnp.tanh(x) ** 2 + 0.3 * x)
+    grid = jnp.geomspace(1e-6, 1e6, 49)
+    assert (grid * chi(act, grid, sigma_w=1.0) > variance_map(act, grid, sigma_b=0.0, sigma_w=1.0)).all()
+    ((sigma_w, *rest),) = eoc_points(act, 0.0)
+    assert sigma_w == pytest.approx(1 / 0.3, rel=1e-12) and rest == [0.0, pytest.approx(1.0, rel=1e-14), 1.0, False]
+    assert eoc_points(Activation("flat", lambda x: x * x), 0.0) == []  # chi is 0 at 0, whatever sigma_w is
+
+
+def test_where_quadrature_fails_no_edge_is_looked_for_and_it_is_said() -> None:
+    fast = Activation("fast", lambda x: jnp.sin(40 * x))
+    with pytest.warns(UserWarning, match="fast varies too fast for the quadrature at variances from 0.016;"):
+        (point,) = eoc_points(fast, 0.1)
+    with mp.workdps(30):  # E sin^2 = (1 - e)/2 and E cos^2 = (1 + e)/2 where e = exp(-2 40^2 q)
+        q = mp.findroot(lambda q: mpf(0.1) ** 2 + mp.tanh(1600 * q) / 1600 - q, mpf(point.q))
+        assert abs(mpf(point.q) / q - 1) < 1e-9  # what is promised of variances that are searched
+
+
+@pytest.mark.parametrize("side, beyond", [(1.0, "chaotic"), (-1.0, "ordered")])
+def test_the_edge_is_as_wide_as_it_is_said(side: float, beyond: str) -> None:
+    """ReLU without bias has chi = sigma_w^2/2 exactly: on the edge up to 1e-8 from 1, off it from there on."""
+    inside, outside = (math.sqrt(2 * (1 + side * far)) for far in (0.995e-8, 1.005e-8))
+    assert phase(NAMED["relu"], sigma_b=0.0, sigma_w=inside).phase == "eoc"
+    assert phase(NAMED["relu"], sigma_b=0.0, sigma_w=outside).phase == beyond
+
+
+@pytest.mark.parametrize("sigma_b, q0", [(3.0, 100.0), (0.05, 100.0), (3.0, 1e-3), (1e4, 0.0), (1e-4, 1e13)])
+def test_the_limit_does_not_depend_on_where_the_variance_begins(sigma_b: float, q0: float) -> None:
+    """ReLU: sigma_b^2/(1 - sigma_w^2/2), from above as from below."""
+    found = limit_variance(NAMED["relu"], sigma_b=sigma_b, sigma_w=0.5, q0=q0)
+    np.testing.assert_allclose(found, sigma_b**2 / 0.875, rtol=1e-14)
