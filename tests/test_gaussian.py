@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from mpmath import mp, mpf
+from scipy import integrate, special
 
 from ntk_eoc import gaussian
 from ntk_eoc.activations import NAMED, derivative
@@ -191,3 +192,32 @@ def test_panels_are_chosen_from_what_is_known() -> None:
     assert choose_rule((jnp.array(1.0),), jnp.array([0.5, 0.9e-4])).close
     jax.jit(lambda q: traced.append(choose_rule((q,), apart)))(1.0)
     assert traced == [Rule(*general, True)]
+
+
+def test_large_variances_have_fourteen_digits() -> None:
+    """Panels with marks against erf's closed form, where tanh's kin are steps; ``pair`` says the errors."""
+    grid = np.array([(*q, d) for q in ((25.0, 40.0), (1e4, 1e4), (0.1, 900.0)) for d in (1e-6, 0.1, 1.0, 1.9)])
+    columns = [jnp.asarray(column) for column in grid.T]
+    found, exact = pair_by_panels(NAMED["erf"], *columns), pair(NAMED["erf"], *columns)
+    for part, value in zip(found, exact, strict=True):
+        assert (np.abs(part - value) <= 1e-14 * value + 1e-15 * np.sqrt(value)).all()
+
+
+@pytest.mark.parametrize("q1, q2", [(0.3, 2.0), (5.0, 30.0)])
+def test_kinks_away_from_zero_meet(q1: float, q2: float) -> None:
+    """P(|u| < 1, |v| < 1), what hard tanh's slopes come to, by SciPy: v given u is normal."""
+    deltas = np.array([1e-3, 0.05, 0.6, 1.3, 1.99])
+
+    def both(c: float) -> float:
+        spread = np.sqrt(q2 * (1 - c * c))
+
+        def density(x: float) -> float:
+            ends = (np.array([1.0, -1.0]) - c * x * np.sqrt(q2 / q1)) / spread
+            return np.exp(-x * x / (2 * q1)) * (special.ndtr(ends[0]) - special.ndtr(ends[1]))
+
+        edges = np.linspace(-1.0, 1.0, 21)
+        parts = (integrate.quad(density, a, b, epsabs=1e-16)[0] for a, b in zip(edges[:-1], edges[1:], strict=True))
+        return sum(parts) / np.sqrt(2 * np.pi * q1)
+
+    found = pair(NAMED["hard_tanh"], jnp.array(q1), jnp.array(q2), jnp.asarray(deltas))
+    np.testing.assert_allclose(found.slope_product, [both(1 - d) for d in deltas], rtol=1e-12)
