@@ -209,7 +209,10 @@ def test_the_first_kink_is_named(name: str, regularity: str) -> None:
 
 def test_a_point_can_be_chosen_by_its_sigma_w() -> None:
     point = _law("elu")[0].point
-    assert law(NAMED["elu"], sigma_b=0.2, sigma_w=point.sigma_w * (1 + 1e-10)) == _law("elu")[0]
+    for far in (4.95e-9, -4.95e-9):  # chi within 1e-8 of 1
+        assert law(NAMED["elu"], sigma_b=0.2, sigma_w=point.sigma_w * (1 + far)) == _law("elu")[0]
+        with pytest.raises(ValueError, match="sigma_w: expected a point of the Edge of Chaos"):
+            law(NAMED["elu"], sigma_b=0.2, sigma_w=point.sigma_w * (1 + 1.02 * far))
     assert not law(NAMED["gelu"], sigma_b=0.2).point.stable  # said, not hidden
 
 
