@@ -43,7 +43,7 @@ TESTS = {
     "meanfield": ["rays", "meanfield"],
     "panels": ["panels", "gaussian"],
     "gaussian": ["gaussian", "closed_forms"],
-    "tables": ["zonal"],
+    "tables": ["tables", "zonal"],
     "zonal": ["zonal"],
     "asymptotics": ["asymptotics"],
 }
