@@ -10,10 +10,11 @@ import numpy as np
 from jax import Array
 
 REACH, NODES = 10.0, 16  # cut at 10 standard deviations, where the density is exp(-50); nodes per panel
-# Where an activation of unit scale changes, in its own argument: dense near 0, where tanh and its kin turn.
+# Where an activation of unit scale changes, in its own argument: dense near 0, where tanh and its kin turn. No panel is
+# wider than 2, or than half its distance from 0.
 _RIGHT = np.array([2, 4, 6, 9, 13, 19, 28, 40])
 SCALE = np.array([*-_RIGHT[::-1], 0, *_RIGHT])
-TAIL = np.outer([-40.0, 40.0], 2.0 ** np.arange(1, 13)).ravel()  # and where one with an algebraic tail does
+TAIL = np.outer(SCALE[[0, -1]], 2.0 ** np.arange(1, 13)).ravel()  # and where one with an algebraic tail does: doubling
 EVEN = (8, 12, 16, 24, 32)  # panels for variances up to 1, 2, 4, 8 and 16
 
 _LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(NODES)

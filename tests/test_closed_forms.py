@@ -187,6 +187,11 @@ def test_angles_and_their_series(theta: float) -> None:
         assert abs(mpf(float(angle(jnp.array(delta)))) / near_pi - 1) < 1e-14
 
 
+def test_a_rounding_beyond_the_ends_is_the_end() -> None:
+    """Correlations come from sums: 1 - c may leave [0, 2] by rounding, and its angle is that of the end."""
+    assert angle(jnp.array([-1e-16, 0.0, 2.0, 2.0 + 1e-15])).tolist() == [0.0, 0.0, np.pi, np.pi]
+
+
 def test_an_activation_without_closed_form_has_none() -> None:
     with_form = {name for name, act in NAMED.items() if closed_form(act) is not None}
     assert with_form == {"relu", "leaky_relu", "prelu", "identity", "erf", "sin"}

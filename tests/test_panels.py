@@ -41,7 +41,7 @@ def test_marks_are_dense_near_zero_and_thin_out() -> None:
     assert right[0] == 0.0
     near = right[:-1] < np.max(SCALE)
     assert (np.diff(right)[near] <= np.maximum(2.0, 0.5 * right[:-1][near])).all()
-    assert (np.diff(right)[~near] <= right[:-1][~near]).all()
+    np.testing.assert_array_equal(right[1:][~near], 2.0 * right[:-1][~near])
 
 
 def test_marks_reach_as_far_as_the_variances_that_are_searched() -> None:

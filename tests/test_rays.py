@@ -116,6 +116,14 @@ def test_what_grows_faster_than_any_slope_has_none(scale: float) -> None:
     assert rays.far(one_side) is None
 
 
+def test_limits_are_reached_to_a_thousandth() -> None:
+    """x |x|^p: phi(x)/x grows by 100^p from 1e7 to 1e9, by a thousandth of its end at p = -log(0.999)/log(100)."""
+    least = -math.log(0.999) / math.log(100)
+    for share, settled in ((0.999, True), (1.001, False)):
+        power = Activation("power", lambda x, p=share * least: x * jnp.abs(x) ** p)
+        assert (rays.far(power) is not None) == settled
+
+
 def test_what_overflows_or_dies_far_out_has_no_slopes() -> None:
     assert rays.far(Activation("exp", lambda x: jnp.expm1(x))) is None
     assert rays.far(Activation("faint", lambda x: 1e-7 * x)) is None
