@@ -152,3 +152,24 @@ def test_a_linear_network_never_moves() -> None:
     found = depth_scan(linear, Layer(1.0, 1.0, 1.0, 0.0), 0.7, np.array([1, 10, 1000]))
     np.testing.assert_allclose(found.delta, 0.7, rtol=1e-15)
     np.testing.assert_allclose(found.kappa, 0.3 * np.array([1, 10, 1000]), rtol=1e-13)
+
+
+@pytest.mark.parametrize("chi", [0.995, 1.005])
+def test_close_to_the_edge_the_reference_is_that_of_the_phase(chi: float) -> None:
+    """kappa - 1/(1 - chi) just below chi = 1, kappa just above: the recursion by hand, whatever it starts from."""
+    found = tab("erf", 0.0)
+    layer = Layer(chi, chi / found.slopes, 1.0, 0.0)
+    scan = depth_scan(found, layer, 0.3, np.array([1, 2, 30]), kappa=0.4)
+    delta, kappa = 0.3, 0.4
+    for _ in range(29):
+        mean, value = (float(part) for part in look_up(found, jnp.sqrt(0.5 * delta)))
+        delta = delta * (chi - layer.scale * mean)
+        kappa = (chi - layer.scale * value) * kappa + 1 - delta
+    np.testing.assert_allclose([scan.delta[2], scan.kappa[2]], [delta, kappa], rtol=1e-11)
+    np.testing.assert_allclose(scan.deviation, scan.kappa - (1 / (1 - chi) if chi < 1 else 0.0), rtol=1e-11)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_homogeneous_layer_is_on_the_edge_up_to_rounding(side: float) -> None:
+    near, off = (homogeneous_layer(tab("relu", 1.0), (2 * (1 + side * far)) ** 0.5) for far in (0.995e-12, 1.005e-12))
+    assert near == Layer(1.0, near.scale, 1.0, 0.0) and off.log_growth != 0.0
