@@ -117,7 +117,7 @@ def test_edges_whose_variance_runs_away(name: str) -> None:
 def test_homogeneous_edges(spec: str) -> None:
     alpha = (get(spec).slopes or (1.0, 0.0))[1]
     (point,) = eoc_points(get(spec), 0.0)
-    assert point.q is None and not point.stable and point.variance_slope == 1.0
+    assert point[1:] == (None, 1.0, 1.0, False)  # every q is fixed: chi and the slope are 1, and none attracts
     np.testing.assert_allclose(point.sigma_w, math.sqrt(2 / (1 + alpha**2)), rtol=1e-15)
     at = phase(get(spec), sigma_b=0.0, sigma_w=point.sigma_w)
     assert at.phase == "eoc" and at.q is None and at.xi is None and at.c_star == (None if spec == "identity" else 1.0)
@@ -135,7 +135,7 @@ def test_the_three_points_that_the_paper_names() -> None:
 
 PHASES = [
     ("tanh", 0.2, 1.0, "ordered"),
-    ("erf", 0.3, 2.0, "chaotic"),
+    ("erf", 0.3, 1.9, "chaotic"),
     ("elu", 0.5, 0.8, "ordered"),
     ("sin", 0.1, 1.4, "chaotic"),
     ("relu", 0.3, 1.0, "ordered"),
@@ -293,3 +293,10 @@ def test_the_limit_does_not_depend_on_where_the_variance_begins(sigma_b: float, 
     """ReLU: sigma_b^2/(1 - sigma_w^2/2), from above as from below."""
     found = limit_variance(NAMED["relu"], sigma_b=sigma_b, sigma_w=0.5, q0=q0)
     np.testing.assert_allclose(found, sigma_b**2 / 0.875, rtol=1e-14)
+
+
+@pytest.mark.parametrize("a", [1.0, 1e-4, 1e-7])
+def test_on_which_side_of_an_unstable_fixed_point_the_variance_begins(a: float) -> None:
+    """sigma_w = 1/2 and phi = x + a x^2 fix q = 1/a^2: below it a variance dies, above it one runs away."""
+    for side, limit in ((0.9, 0.0), (1.1, math.inf), (50.0, math.inf)):
+        assert limit_variance(square(a), sigma_b=0.0, sigma_w=0.5, q0=4 * side / a**2) == limit, side
