@@ -268,7 +268,8 @@ def test_without_bias_there_is_an_edge_at_zero_alone(bend: float) -> None:
     assert (grid * chi(act, grid, sigma_w=1.0) > variance_map(act, grid, sigma_b=0.0, sigma_w=1.0)).all()
     ((sigma_w, *rest),) = eoc_points(act, 0.0)
     assert sigma_w == pytest.approx(1 / 0.3, rel=1e-12) and rest == [0.0, pytest.approx(1.0, rel=1e-14), 1.0, False]
-    assert eoc_points(Activation("flat", lambda x: x * x), 0.0) == []  # chi is 0 at 0, whatever sigma_w is
+    for slope in (0.0, 1e-60):  # chi is 0 at 0, whatever sigma_w is
+        assert eoc_points(Activation("flat", lambda x, slope=slope: slope * x + x * x), 0.0) == []
 
 
 def test_where_quadrature_fails_no_edge_is_looked_for_and_it_is_said() -> None:
