@@ -175,6 +175,17 @@ def test_on_the_edge_there_is_no_depth_scale() -> None:
     np.testing.assert_allclose(at.q, point.q, rtol=1e-12)
 
 
+def test_just_past_the_edge_correlations_still_part() -> None:
+    """chi - 1 is a few thousandths there, and c* a fixed point of the correlation map close to 1."""
+    sigma_w = 1.003 * eoc_points(NAMED["tanh"], 0.2)[0].sigma_w
+    at = phase(NAMED["tanh"], sigma_b=0.2, sigma_w=sigma_w)
+    assert at.phase == "chaotic" and 1 < at.chi < 1.01 and at.q is not None and at.c_star is not None
+    delta = chaotic_delta(NAMED["tanh"], at.q, sigma_b=0.2, sigma_w=sigma_w)
+    assert delta == pytest.approx(1 - at.c_star, rel=1e-9) and 1e-4 < delta < 0.1
+    image = correlation_map(NAMED["tanh"], jnp.array(at.q), jnp.array(delta), sigma_b=0.2, sigma_w=sigma_w)
+    np.testing.assert_allclose(image, delta, rtol=1e-12)
+
+
 def test_a_variance_that_diverges() -> None:
     at = phase(NAMED["relu"], sigma_b=0.3, sigma_w=2.0)
     assert at.phase == "chaotic" and at.q is None and at.chi == 2.0
@@ -204,8 +215,9 @@ def test_chaotic_delta_without_bias_is_one() -> None:
 def test_a_decreasing_variance_map_settles_or_says_so() -> None:
     """E exp(-2x^2) = (1 + 4q)^(-1/2): the orbit jumps to and fro around its limit."""
     bump = Activation("bump", lambda x: jnp.exp(-x * x))
-    q = limit_variance(bump, sigma_b=0.0, sigma_w=5.0)
-    np.testing.assert_allclose(q * math.sqrt(1 + 4 * q), 25.0, rtol=1e-13)
+    for sigma_w in (5.0, 0.1):
+        q = limit_variance(bump, sigma_b=0.0, sigma_w=sigma_w)
+        np.testing.assert_allclose(q * math.sqrt(1 + 4 * q), sigma_w**2, rtol=1e-13)
     with pytest.raises(RuntimeError, match="variance: no convergence after 3 layers, residual "):
         meanfield._settle(bump, 1.0, 0.0, 5.0, steps=3)
 
@@ -296,7 +308,7 @@ def test_the_limit_does_not_depend_on_where_the_variance_begins(sigma_b: float, 
     np.testing.assert_allclose(found, sigma_b**2 / 0.875, rtol=1e-14)
 
 
-@pytest.mark.parametrize("a", [1.0, 1e-4, 1e-7])
+@pytest.mark.parametrize("a", [1.0, 1e-4, 1e-7, 3e6])
 def test_on_which_side_of_an_unstable_fixed_point_the_variance_begins(a: float) -> None:
     """sigma_w = 1/2 and phi = x + a x^2 fix q = 1/a^2: below it a variance dies, above it one runs away."""
     for side, limit in ((0.9, 0.0), (1.1, math.inf), (50.0, math.inf)):
