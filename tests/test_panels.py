@@ -60,13 +60,13 @@ def test_panels_by_the_variance() -> None:
     """Even ones up to variance 16 itself, never wider than 2.5 of the activation's own units; marks above."""
     apart = jnp.array(0.5)
     for variance in (0.3, 1.0, 1.01, 4.0, 4.1, 16.0):
-        steps, marks, close = choose_rule((jnp.array(0.1), jnp.array([variance, 0.2])), apart)
+        steps, marks, close, _ = choose_rule((jnp.array(0.1), jnp.array([variance, 0.2])), apart)
         wide = np.diff(steps)
         np.testing.assert_allclose(wide, wide[0], rtol=1e-12)
         assert (marks, close) == ((), False) and (steps[0], steps[-1]) == (-REACH, REACH)
         unit = wide[0] * math.sqrt(max(variance, 1.0))  # and no narrower than it must be
         assert 1.25 < unit <= 2.5, variance
-    assert choose_rule((jnp.array(16.1),), apart) == DEAREST._replace(close=False)
+    assert choose_rule((jnp.array(16.1),), apart) == DEAREST._replace(close=False, half="y")
 
 
 def test_points_are_close_below_a_hundredth_of_their_size() -> None:
