@@ -18,7 +18,9 @@ from jax import Array
 from numpy.polynomial import Chebyshev
 from numpy.polynomial.chebyshev import chebint, chebpts1, chebvander
 
+from ntk_eoc import bends
 from ntk_eoc.activations import Activation
+from ntk_eoc.closed_forms import slope_gap_form
 from ntk_eoc.errors import Scalar, require_x64
 from ntk_eoc.gaussian import second_moment, slope_gap
 from ntk_eoc.regularity import first_kink
@@ -69,17 +71,23 @@ def table_on(edges: np.ndarray, act: Activation, q: Scalar) -> Table:
     to_series = np.linalg.inv(chebvander(unit, DEGREE - 1)).T
     inner_s = np.sin(edges[0] / 2) * 0.5 * (1 + chebpts1(SERIES))
     theta = 0.5 * (edges[1:] + edges[:-1])[:, None] + 0.5 * np.diff(edges)[:, None] * unit
-    s = np.concatenate([inner_s, np.sin(theta / 2).ravel()])
-    delta, order = 2 * s * s, np.argsort(s)
-    g = np.empty_like(delta)
-    for some in np.split(order, np.searchsorted(delta[order], [1e-4, 1.0])):  # each part takes the rule that does
-        g[some] = np.asarray(slope_gap(act, variance, jnp.asarray(delta[some])))
+    if slope_gap_form(act) is None and bends.applies(act):
+        g = bends.slope_gaps(act, float(q), inner_s, theta, edges)
+    else:
+        g = _slope_gaps(act, variance, 2 * np.concatenate([inner_s, np.sin(theta / 2).ravel()]) ** 2)
     inner, rows = _inner_series(inner_s, g[:SERIES], np.sin(edges[0] / 2), power), g[SERIES:].reshape(theta.shape)
     innermost = _series_mean(inner, power, 1.0, np.sin(edges[0] / 2)) * 2 * np.sin(edges[0] / 2) ** 2
     mass = chebint((rows * np.sin(theta)) @ to_series, lbnd=-1, axis=1) * 0.5 * np.diff(edges)[:, None]
     ends = np.cumsum([innermost, *mass.sum(axis=1)])  # the integral of g over delta up to each edge
     mean = (ends[:-1, None] + mass @ chebvander(unit, DEGREE).T) / (2 * np.sin(theta / 2) ** 2)
     return Table(edges, np.stack([mean @ to_series, rows @ to_series], axis=-1), inner, slopes, power)
+
+
+def _slope_gaps(act: Activation, q: Array, delta: np.ndarray) -> np.ndarray:
+    g, order = np.empty_like(delta), np.argsort(delta)
+    for some in np.split(order, np.searchsorted(delta[order], [1e-4, 1.0])):  # each part takes the rule that does
+        g[some] = np.asarray(slope_gap(act, q, jnp.asarray(delta[some])))
+    return g
 
 
 def panels_of(act: Activation, q: Scalar) -> np.ndarray:

@@ -21,6 +21,7 @@ ORDER = [
     "gaussian",
     "maps",
     "meanfield",
+    "bends",
     "tables",
     "octaves",
     "stretches",

@@ -18,7 +18,7 @@ def test_counts(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_caller_leads_out_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PYTHONPATH", "JUPYTER_PATH", "JAX_COMPILATION_CACHE_DIR", "MPLCONFIGDIR", "VIRTUAL_ENV"):
+    for name in ("PYTHONPATH", "JUPYTER_PATH", "JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS", "MPLCONFIGDIR", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "/elsewhere")
     found = versions.surroundings(tmp_path)
     assert "/elsewhere" not in found.values() and found["JUPYTER_PATH"].startswith(str(tmp_path))

@@ -43,7 +43,7 @@ def environment(folder: Path, python: str, resolution: str) -> Path:
 
 def surroundings(folder: Path, devices: int = 1) -> dict[str, str]:
     """The caller's environment without what would lead kernels or compiled programs out of ``folder``."""
-    foreign = ("PYTHON", "JUPYTER", "JAX_", "MPL", "IPYTHON", "VIRTUAL_ENV")
+    foreign = ("PYTHON", "JUPYTER", "JAX_", "XLA_FLAGS", "MPL", "IPYTHON", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     own = {"JUPYTER_PATH": "environment/share/jupyter", "IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib"}
     places = {name: str(folder / place) for name, place in {**own, "JAX_COMPILATION_CACHE_DIR": "jax"}.items()}
