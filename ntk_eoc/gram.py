@@ -30,6 +30,7 @@ DTYPES = ("float32", "float64")
 ONE_NORM = {"float32": 1e-7, "float64": 2e-14}  # relative spread of |x|^2 up to which inputs are of one norm
 DIGITS = {"float32": 8, "float64": 14}  # to which their norm is rounded, so that blocks of inputs share a table
 ERROR = {"float32": 3e-7, "float64": 1e-12}
+ROUGH = 1e-6  # error up to which a table deep in the chaotic phase is better than what else there is
 HOLDS = {"float32": 60.0, "float64": 400.0}  # logarithm of the scale of a kernel that is given as it is
 
 
@@ -62,7 +63,8 @@ def gram(
 
     Any activation and any norms, ``architecture`` "ffnn" or "residual"; sigmas are standard deviations, NTK
     parameterisation. As a function of the angle an entry is good to 1e-12 of itself in float64 and 3e-7 in float32
-    (of the kernel at right angles, where it is smaller at obtuse ones), however close or opposite two inputs are.
+    (of the kernel at right angles, where it is smaller at obtuse ones), however close or opposite two inputs are; deep
+    in the chaotic phase, where it falls steeply, to ``error``.
     A zero row has kernels of its own with a bias, and zeros without.
 
     >>> from ntk_eoc.activations import NAMED
@@ -116,7 +118,8 @@ def _by_angle(
     fold = folds(left, right)
     if stacked is not None:
         return _stacked(stacked, np.asarray(fold), left is right, scales, dtype)
-    return _together([_looked_up(tab, fold, scales, dtype) for tab in tables], ERROR[dtype])
+    error = max(ERROR[dtype], *(tab.error for tab in tables))
+    return _together([_looked_up(tab, fold, scales, dtype) for tab in tables], error)
 
 
 def _one_angle(
@@ -138,7 +141,7 @@ def _one_angle(
 
 @lru_cache(maxsize=512)
 def _table(act: Activation, depth: int, q0: float | None, dtype: str, **options: Any) -> Lookup:
-    return lookup(profile(act, [depth], q0=q0, **options), dtype)
+    return lookup(profile(act, [depth], q0=q0, **options), dtype, ROUGH)
 
 
 @lru_cache(maxsize=8)

@@ -32,10 +32,12 @@ class Lookup(NamedTuple):
     polynomials: Float[Array, "P K"]
     log_q: float
     log_diagonal: float
+    error: float
 
 
-def lookup(found: Profile, dtype: str = "float64") -> Lookup:
-    """The table of the last depth of a profile, for results in ``dtype``.
+def lookup(found: Profile, dtype: str = "float64", rough: float = 0.0) -> Lookup:
+    """The table of the last depth of a profile, for results in ``dtype``: ``RuntimeError`` if it does not resolve the
+    kernel to the dtype's accuracy, or as well as the relative error ``rough``.
 
     >>> from ntk_eoc.activations import NAMED
     >>> from ntk_eoc.profile import profile
@@ -64,11 +66,12 @@ def lookup(found: Profile, dtype: str = "float64") -> Lookup:
     size[1] = size[1].max(axis=-1, keepdims=True)
     tail = np.abs(series[..., -1]).reshape(2, 2, OCTAVES, -1)[..., : OCTAVES - 1, :].max(axis=-1)
     worst = float((tail / np.maximum(size[..., : OCTAVES - 1], TINY)).max())
-    if not worst <= RESOLVED[dtype]:
+    if not worst <= max(RESOLVED[dtype], rough):
         raise RuntimeError(f"lookup: the kernel is not resolved in the angle, relative error {worst:.1e}")
     powers = np.linalg.solve(np.vander(points, increasing=True), np.polynomial.chebyshev.chebvander(points, terms - 1))
     polynomials = (series @ powers.T).swapaxes(1, 2).reshape(2 * PANELS, 2 * terms)
-    return Lookup(jnp.asarray(polynomials, dtype=dtype), float(found.log_q[-1]), float(found.log_diagonal[-1]))
+    error = 0.0 if worst <= RESOLVED[dtype] else worst
+    return Lookup(jnp.asarray(polynomials, dtype=dtype), float(found.log_q[-1]), float(found.log_diagonal[-1]), error)
 
 
 def _ratios(found: Profile, gaps: Float[ndarray, "P n"], angles: Float[ndarray, "P n"]) -> Float[ndarray, "2 P n"]:

@@ -16,6 +16,7 @@ from ntk_eoc import profile as profiles
 from ntk_eoc.activations import NAMED, from_function
 from ntk_eoc.gram import ERROR, Gram, gram
 from ntk_eoc.kernels import kernels
+from ntk_eoc.meanfield import chi
 
 EDGE = {"sigma_b": 0.0, "sigma_w": 2**0.5}
 BIASED = {"sigma_b": 0.2, "sigma_w": 1.3}
@@ -229,6 +230,16 @@ def test_what_no_table_resolves_goes_pair_by_pair() -> None:
     other = kernels(act, jnp.asarray(x), depth=3, sigma_b=0.0, sigma_w=2.0)
     assert found.error > ERROR["float64"] and np.isfinite(found.ntk).all()
     np.testing.assert_allclose(shallow.ntk, other.ntk, rtol=1e-8)
+
+
+def test_a_steep_kernel_keeps_its_diagonal_and_says_how_well_it_is_known() -> None:
+    """SELU deep in its chaotic phase: K(x, x) = (chi^L - 1)/(chi - 1) at q = 1, and next to nothing between inputs."""
+    x = inputs(True)[[0, 3, 4]]
+    found = gram(NAMED["selu"], x * (x.shape[1] ** 0.5 / np.linalg.norm(x[0])), depth=300, sigma_b=0.0, sigma_w=1.0)
+    slope = float(chi(NAMED["selu"], jnp.array(1.0), sigma_w=1.0))
+    size = (slope**300 - 1) / (slope - 1)
+    np.testing.assert_allclose(np.diag(found.ntk), size, rtol=1e-11)
+    assert ERROR["float64"] < found.error < 1e-9 and abs(found.ntk[0, 1]) < found.error * size
 
 
 def test_zero_rows() -> None:
