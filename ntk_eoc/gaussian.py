@@ -160,7 +160,7 @@ def _map_slope_gaps(act: Activation, rule: Rule, q: Array, delta: Array) -> Arra
     return jax.lax.map(lambda d: _pair_expectation(integrand, act.kinks, rule, q, q, d), delta)
 
 
-def slope_gap(act: Activation, q: Float[Array, ""], delta: Float[Array, " n"]) -> Float[Array, " n"]:
+def slope_gap(act: Activation, q: Float[Array, ""], delta: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """E[phi'(u)^2] - E[phi'(u) phi'(v)] at one variance q and many delta: what the depth tables are made of.
 
     By panels, a kink of phi away from 0 cannot be told apart from points closer than rounding: the relative error
@@ -177,7 +177,7 @@ def slope_gap(act: Activation, q: Float[Array, ""], delta: Float[Array, " n"]) -
 
 def slope_gap_by_panels(act: Activation, q: Array, delta: Array) -> Array:
     """``slope_gap`` by quadrature whatever the activation: the closed forms' witness."""
-    return _map_slope_gaps(act, choose_rule((q,), delta), q, delta)
+    return _map_slope_gaps(act, choose_rule((q,), delta), q, delta.ravel()).reshape(delta.shape)
 
 
 def _pair_expectation(

@@ -133,6 +133,8 @@ def test_half_an_axis_is_enough_for_slope_gaps(name: str, q: float) -> None:
     each = [gaussian.slope_gap(act, jnp.array(q), delta) for delta in (far, near)]
     both = gaussian.slope_gap(act, jnp.array(q), jnp.concatenate([far, near]))
     np.testing.assert_allclose(jnp.concatenate(each), both, rtol=1e-13)
+    assert gaussian.slope_gap(act, jnp.array(q), far[0]).shape == ()
+    assert (gaussian.slope_gap(act, jnp.array(q), far[:, None])[:, 0] == each[0]).all()
 
 
 @pytest.mark.parametrize("name", ["tanh", "elu", "hard_tanh"])
