@@ -30,6 +30,7 @@ from ntk_eoc.tables import arrays_of, evaluate
 
 DEGREE = 24  # of the polynomial on one panel of angles, plus one
 CLOSEST, FARTHEST = 64, 8  # panels of angles halve so often towards 0 and pi
+SHARED = 32  # panels of tables are padded to a multiple of it
 RESOLVED = 1e-9  # relative error of a polynomial above which a profile is refused
 
 EDGES = np.pi * np.concatenate(
@@ -91,7 +92,7 @@ def profile(
             if not count:
                 count, tab, layer, growth = next(ahead)
             steps = int(min(count, depth - level))
-            state = _iterate(tab.power, arrays_of(tab), layer, state, angle, level == 1, steps)
+            state = _iterate(tab.power, arrays_of(tab, SHARED), layer, state, angle, level == 1, steps)
             level, count, log_q = level + steps, count - steps, log_q + steps * growth
         rows.append((log_q, log_q + float(state[4]), *(np.asarray(part) for part in state[:3])))
     logs_q, logs_k, s, gap, ratio = (np.array(part) for part in zip(*rows, strict=True))

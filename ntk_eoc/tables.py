@@ -130,9 +130,13 @@ def look_up(tab: Table, s: Array) -> tuple[Array, Array]:
     return _evaluate(tab.power, arrays_of(tab), s)
 
 
-def arrays_of(tab: Table) -> tuple[Array, Array, Array]:
-    """What a compiled loop needs of a Table."""
-    return jnp.asarray(tab.edges), jnp.asarray(tab.outer), jnp.asarray(tab.inner)
+def arrays_of(tab: Table, multiple: int = 1) -> tuple[Array, Array, Array]:
+    """What a compiled loop needs of a Table; with panels beyond pi, which no angle meets, up to a ``multiple`` of them:
+    tables of many sizes then share a program."""
+    more = -len(tab.outer) % multiple
+    beyond = np.pi + np.arange(1.0, more + 1.0)
+    outer = np.pad(tab.outer, [(0, more), (0, 0), (0, 0)])
+    return jnp.asarray(np.append(tab.edges, beyond)), jnp.asarray(outer), jnp.asarray(tab.inner)
 
 
 def evaluate(

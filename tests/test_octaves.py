@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ntk_eoc import octaves
+from ntk_eoc import profile as profiles
 from ntk_eoc.activations import NAMED, Activation
 from ntk_eoc.octaves import NODES, octave, tables
 from ntk_eoc.profile import ntk_gap, ntk_ratio, profile
@@ -114,3 +115,10 @@ def test_tails_that_bend_are_none() -> None:
     assert tails(Activation("bent", lambda x: x + jnp.log1p(jnp.abs(x)) * jnp.abs(x) / 1e3)) is None
     assert tails(Activation("flat", jax.nn.sigmoid)) is None
     assert tails(Activation("lines", lambda x: jnp.where(x > 1.0, 2 * x, 0.5 * x), (1.0,))).slopes == (2.0, 0.5)
+
+
+def test_the_way_to_the_tails_shares_its_programs() -> None:
+    """Tables have ever more panels as the variance grows; what iterates them is compiled for a few numbers of them."""
+    profiles._iterate.clear_cache()
+    profile(NAMED["gelu"], [200], sigma_b=0.2, sigma_w=2.0, q0=1.0)
+    assert profiles._iterate._cache_size() <= 5
