@@ -62,8 +62,10 @@ def choose_rule(variances: tuple[Array, ...], delta: Array) -> Rule:
     """
     known = not any(isinstance(a, jax.core.Tracer) for a in (*variances, delta)) and delta.size > 0
     largest = max(float(np.asarray(q).max()) for q in variances) if known else np.inf
-    low, high = (float(np.asarray(delta).min()), float(np.asarray(delta).max())) if known else (0.0, 2.0)
-    half = "" if len(variances) > 1 else "y" if high <= 1.0 else "x" if low > 1.0 else ""
+    gaps, half = np.asarray(delta) if known else np.zeros(1), ""  # what is not known may be close
+    if known and len(variances) == 1:
+        half = "y" if (gaps <= 1.0).all() else "x" if (gaps > 1.0).all() else ""
+    close = bool((gaps < 1e-4).any())
     if largest > 16.0:
-        return Rule(tuple(STEPS), tuple(SCALE), low < 1e-4, half)
-    return Rule(tuple(even(EVEN[math.ceil(math.log2(max(largest, 1.0)))])), (), low < 1e-4, half)
+        return Rule(tuple(STEPS), tuple(SCALE), close, half)
+    return Rule(tuple(even(EVEN[math.ceil(math.log2(max(largest, 1.0)))])), (), close, half)
