@@ -114,7 +114,9 @@ def test_a_table_of_a_large_variance_is_that_of_the_tails() -> None:
 def test_tails_that_bend_are_none() -> None:
     assert tails(Activation("bent", lambda x: x + jnp.log1p(jnp.abs(x)) * jnp.abs(x) / 1e3)) is None
     assert tails(Activation("flat", jax.nn.sigmoid)) is None
-    assert tails(Activation("lines", lambda x: jnp.where(x > 1.0, 2 * x, 0.5 * x), (1.0,))).slopes == (2.0, 0.5)
+    lines = tails(Activation("lines", lambda x: jnp.where(x > 1.0, 2 * x, 0.5 * x), (1.0,)))
+    assert lines.slopes == (2.0, 0.5) and lines.kinks == (0.0,)
+    assert lines.phi(jnp.array([3.0, -3.0])).tolist() == [6.0, -1.5]
 
 
 def test_the_way_to_the_tails_shares_its_programs() -> None:
