@@ -77,7 +77,8 @@ def funk_hecke(
     [[0.0, 0.333333333333, 0.0]]
     """
     d, highest = _dimension(dimension), check_whole("highest", highest, 0, HIGHEST)
-    theta, weights, gaps = known("theta", theta), known("weights", weights, -LARGEST, LARGEST), known("gaps", gaps)
+    theta = known("theta", theta)
+    weights, gaps = (known(name, part, -LARGEST, LARGEST) for name, part in (("weights", weights), ("gaps", gaps)))
     if theta.ndim != 1 or weights.shape != theta.shape or gaps.shape[1:] != theta.shape:
         got = f"{gaps.shape}, {theta.shape} and {weights.shape}"
         raise ValueError(f"gaps: expected rows with a value at each of the nodes with their weights, got shapes {got}")

@@ -179,6 +179,11 @@ REFUSED: list[tuple[Callable[[], Any], type, str]] = [
     (lambda: gaussian.pair(RELU, 1.0, 1.0, 2.5), ValueError, "delta: expected finite numbers from 0 to 2, got 2.5"),
     (lambda: gaussian.slope_gap(ERF, 1.0, [-0.1]), ValueError, "delta: expected finite numbers from 0 to 2"),
     (lambda: gaussian.slope_gap(ERF, np.inf, [0.1]), ValueError, "q: expected finite numbers"),
+    (
+        lambda: spectrum.funk_hecke([[1e99]], [1.0], [9.0], 3, 1),
+        ValueError,
+        "gaps: expected finite numbers from -1e+50",
+    ),
     (lambda: meanfield.variance_slope(TANH, 0.0, sigma_w=1.0), ValueError, "q: expected finite numbers from 1e-280"),
     (lambda: meanfield.chi(TANH, 1.0, sigma_w=-1.0), ValueError, "sigma_w: expected a standard deviation at least 0"),
     (lambda: meanfield.chi(TANH, 1.0, sigma_w=1e308), ValueError, "sigma_w: expected at most 1e+50"),
