@@ -89,7 +89,8 @@ def by_series(
     """The same from Hermite series, whatever the variance does: quick, and exact for smooth activations.
 
     What a series of 256 terms leaves out of f(1) and f'(1) is put into one term of a higher order. ``held`` keeps the
-    variance at its first value, for fixed points that would not hold it. Raises ``ValueError`` for kinks off zero.
+    variance at its first value, for fixed points that would not hold it. Raises ``ValueError`` for kinks off zero, and
+    where float64 cannot carry the kernel.
 
     >>> from ntk_eoc.activations import NAMED
     >>> found = by_series(NAMED["tanh"], 30, sigma_b=0.2, sigma_w=1.3, q0=1.0)
@@ -104,6 +105,8 @@ def by_series(
     first = sigma_w**2 * q0 / q * reference_gaps()
     found = _iterate(act, skip, held, is_odd(act), depth - 1, q, sigma_b, sigma_w, jnp.asarray(first))
     after, delta, gap, _, log_kappa, cut = (np.asarray(part) for part in found)
+    if not (np.isfinite(gap).all() and np.isfinite(log_kappa)):
+        raise ValueError(f"depth: the kernel leaves the range of float64; expected fewer layers here, got {depth}")
     if is_odd(act) and sigma_b == 0:  # K(x, -x') = -K(x, x'), which rounding forgets
         delta, gap = (1.0 + 0.5 * (part - np.roll(part, POINTS // 2)) for part in (delta, gap))
     log_q = float(np.log(np.clip(after, 1e-300, 1e300)))

@@ -23,7 +23,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from ntk_eoc.errors import Scalar, check_positive, known, plain, require_x64
+from ntk_eoc.errors import Scalar, check_positive, known, number, plain, require_x64
 
 Gram = Float[Array, "N N"] | ArrayLike
 Cross = Float[Array, "M N"] | ArrayLike  # between M other points and the N training inputs
@@ -70,7 +70,8 @@ def decompose(gram: Gram, *, rounding: Scalar | None = None) -> Spectrum:
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         raise ValueError(f"gram: expected a square matrix, got shape {shape}")
     epsilon = 2.0**-23 if getattr(gram, "dtype", None) == np.float32 else 2.0**-52
-    level = float(known("rounding", max(shape[0], 64) * epsilon if rounding is None else rounding, 0.0, 1.0))
+    level = number("rounding", max(shape[0], 64) * epsilon if rounding is None else rounding)
+    known("rounding", level, 0.0, 1.0)
     values, vectors = jnp.linalg.eigh(_matrix("gram", gram, shape[0], shape[0], level))
     low, largest = values[0], jnp.maximum(values[-1], -values[0])
     if not (_traced(low) or low >= -level * largest):
@@ -109,9 +110,11 @@ def descent(spectrum: Spectrum, steps: Moments, *, rate: Scalar) -> Training:
     counts = _moments("steps", steps)
     if not _traced(counts) and np.any(counts != np.round(counts)):
         raise ValueError("steps: expected whole numbers, or infinity, got a fraction")
-    if not _traced(spectrum.values, rate) and not check_positive("rate", rate) < (bound := stability_bound(spectrum)):
-        stable = f"the stability bound 2N/lambda_max = {bound:.6g} of the loss sum |f - y|^2/(2N)"
-        raise ValueError(f"rate: expected a learning rate below {stable}, got {rate:.6g}")
+    if not _traced(spectrum.values, rate):
+        rate, bound = check_positive("rate", rate), stability_bound(spectrum)
+        if not rate < bound:
+            stable = f"the stability bound 2N/lambda_max = {bound:.6g} of the loss sum |f - y|^2/(2N)"
+            raise ValueError(f"rate: expected a learning rate below {stable}, got {rate:.6g}")
     return Training(spectrum, *_descent(spectrum.values, counts, rate))
 
 

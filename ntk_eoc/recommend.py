@@ -90,7 +90,8 @@ def recommend(act: Activation, depth: int, architecture: str = "ffnn", width: in
     """
     require_x64()
     skip = check_choice("architecture", architecture, ARCHITECTURES) == "residual"
-    if not 2 <= check_depth(depth) <= LONGEST:
+    depth = check_depth(depth)
+    if not 2 <= depth <= LONGEST:
         raise ValueError(f"depth: expected from 2 to {LONGEST} layers, since one alone is linear, got {depth}")
     if width is not None and width < 1:
         raise ValueError(f"width: expected at least 1, got {width}")
@@ -223,7 +224,7 @@ def judge(act: Activation, start: Start, depth: int, skip: bool) -> Verdict:
     elif act.slopes is not None:
         found = by_table(act, depth, **sigmas, q0=None, skip=skip)
     elif applies(act):
-        found = _followed(act, start, depth, skip)
+        found = _or_none(lambda: _followed(act, start, depth, skip))
     else:
         found = _or_none(lambda: by_table(act, depth, **sigmas, q0=None, skip=skip))
     named = None if skip else "eoc" if start.q is not None else _phase(act, start.sigma_b, start.sigma_w)
@@ -246,5 +247,5 @@ def _phase(act: Activation, sigma_b: float, sigma_w: float) -> str | None:
 def _or_none(compute: Callable[[], Any]) -> Any:
     try:
         return compute()
-    except (ValueError, RuntimeError):  # no fixed point, or none that is reached
+    except (ValueError, RuntimeError):  # no fixed point, none that is reached, or no number for it
         return None

@@ -95,7 +95,9 @@ def _steps(act: Activation, q: float, sigma_b: float, sigma_w: float, skip: bool
         added = float(variance_map(act, jnp.array(q), sigma_b=sigma_b, sigma_w=sigma_w))
         after = added + q if skip else added
         if not TINY < after <= LARGEST**2:
-            raise RuntimeError(f"layers: {act.name} leads from the variance {q:.3g} to {after:.3g}, out of range")
+            raise RuntimeError(
+                f"layers: the variance of {act.name} leaves the range of float64, from {q:.3g} to {after:.3g}"
+            )
         scales = act if is_homogeneous(act) else tails(act) if q > FAR else None
         stays = not skip and abs(after / q - 1.0) <= SETTLED
         forgets = scales and (sigma_b == 0 or (after > q and sigma_b**2 < 1e-17 * q))  # the bias, for good

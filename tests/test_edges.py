@@ -233,6 +233,12 @@ REFUSED: list[tuple[Callable[[], Any], type, str]] = [
     (lambda: spectrum.multiplicity(3, [0.5]), ValueError, "degrees: expected whole numbers, got 0.5"),
     (lambda: spectrum.multiplicity(10**9, [1]), ValueError, "dimension: expected a whole number from 2 to 1000000"),
     (lambda: spectrum.nodes(3, 1e308), ValueError, "highest: expected a whole number from 0 to 20000, got 1e+308"),
+    (lambda: dynamics.decompose(np.eye(2), rounding=[1.0]), TypeError, "rounding: expected a real number, got"),
+    (
+        lambda: by_series(get("gelu"), 7, sigma_b=0.1, sigma_w=1e50, q0=1.0),
+        ValueError,
+        "depth: the kernel leaves the range",
+    ),
     (lambda: spectrum.funk_hecke(X, FOUR, FOUR, 3, 1), ValueError, "gaps: expected rows with a value at each of the"),
     (lambda: spectrum.spectrum(RELU, [2], dimension=3, highest=1.5, **EDGE), ValueError, "highest: expected a whole"),
     (lambda: scaled.scaled_depths(RELU, 0.0, 5, sigma_w=1.0), TypeError, "depths: expected a list of numbers, got 5"),

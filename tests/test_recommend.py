@@ -121,6 +121,11 @@ def test_odd_functions_without_biases_are_singular() -> None:
         assert judge(ERF, Start(0.0, 2.0, None, False, 1.0), depth, False).condition == float("inf")
 
 
+def test_a_start_that_no_number_holds_has_no_condition() -> None:
+    found = judge(NAMED["gelu"], Start(0.0, 1e50, None, False, 1.0), 7, skip=False)
+    assert found[1:] == (None, None, None, None)
+
+
 def test_width_matters_where_it_is_small() -> None:
     assert not recommend(RELU, 20, width=1000).warnings
     assert "depth/width" in recommend(RELU, 20, width=40).warnings[0]
