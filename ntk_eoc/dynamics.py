@@ -13,7 +13,6 @@ it, because a positive semi-definite kernel has K(x, X) v = 0 wherever K v = 0. 
 For a kernel that mixes outputs, flattened to (N o, N o), multiply times and learning rates by o: N becomes N o.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -24,12 +23,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from ntk_eoc.errors import Scalar, check_positive, known, number, plain, require_x64
+from ntk_eoc.given import Moments, matrix, moments, traced
 
 Gram = Float[Array, "N N"] | ArrayLike
 Cross = Float[Array, "M N"] | ArrayLike  # between M other points and the N training inputs
 Outputs = Float[Array, "N o"] | ArrayLike
-Moments = Float[Array, " T"] | ArrayLike | Sequence[float | int]
-Size = int | None  # None for any
 
 
 class Spectrum(NamedTuple):
@@ -72,9 +70,9 @@ def decompose(gram: Gram, *, rounding: Scalar | None = None) -> Spectrum:
     epsilon = 2.0**-23 if getattr(gram, "dtype", None) == np.float32 else 2.0**-52
     level = number("rounding", max(shape[0], 64) * epsilon if rounding is None else rounding)
     known("rounding", level, 0.0, 1.0)
-    values, vectors = jnp.linalg.eigh(_matrix("gram", gram, shape[0], shape[0], level))
+    values, vectors = jnp.linalg.eigh(matrix("gram", gram, shape[0], shape[0], level))
     low, largest = values[0], jnp.maximum(values[-1], -values[0])
-    if not (_traced(low) or low >= -level * largest):
+    if not (traced(low) or low >= -level * largest):
         got = f"got {low:.3g}, in size {-low / largest:.3g} of the largest"
         raise ValueError(f"gram: expected eigenvalues of at least 0 (rounding: {-level * largest:.3g}), {got}")
     return Spectrum(jnp.where(values > level * largest, values, 0.0), vectors)
@@ -86,7 +84,7 @@ def flow(spectrum: Spectrum, times: Moments) -> Training:
     >>> flow(decompose(2.0 * jnp.eye(2)), jnp.array([0.0, jnp.log(2.0), jnp.inf])).kept[:, 0].round(12).tolist()
     [1.0, 0.5, 0.0]
     """
-    return Training(spectrum, *_flow(spectrum.values, _moments("times", times)))
+    return Training(spectrum, *_flow(spectrum.values, moments("times", times)))
 
 
 def stability_bound(spectrum: Spectrum) -> float:
@@ -107,10 +105,10 @@ def descent(spectrum: Spectrum, steps: Moments, *, rate: Scalar) -> Training:
     >>> descent(decompose(jnp.eye(1)), jnp.arange(3), rate=1.5).kept[:, 0].round(12).tolist()
     [1.0, -0.5, 0.25]
     """
-    counts = _moments("steps", steps)
-    if not _traced(counts) and np.any(counts != np.round(counts)):
+    counts = moments("steps", steps)
+    if not traced(counts) and np.any(counts != np.round(counts)):
         raise ValueError("steps: expected whole numbers, or infinity, got a fraction")
-    if not _traced(spectrum.values, rate):
+    if not traced(spectrum.values, rate):
         rate, bound = check_positive("rate", rate), stability_bound(spectrum)
         if not rate < bound:
             stable = f"the stability bound 2N/lambda_max = {bound:.6g} of the loss sum |f - y|^2/(2N)"
@@ -144,8 +142,8 @@ def predictions(training: Training, y: Outputs, f0: Outputs, *, cross: Cross, f0
     [[[1.0]]]
     """
     y, f0 = _targets(training, y, f0)
-    cross = _matrix("cross", cross, None, len(y)) @ training.spectrum.vectors
-    f0_test = _matrix("f0_test", f0_test, len(cross), y.shape[1])
+    cross = matrix("cross", cross, None, len(y)) @ training.spectrum.vectors
+    f0_test = matrix("f0_test", f0_test, len(cross), y.shape[1])
     return f0_test + _filtered(cross, _gain(training), training.spectrum.vectors, y - f0)
 
 
@@ -158,7 +156,7 @@ def fitted_ensemble(training: Training, y: Outputs, *, nngp: Gram) -> Ensemble:
     [[0.0]]
     """
     (y, _), vectors = _targets(training, y, y), training.spectrum.vectors
-    nngp = _matrix("nngp", nngp, len(y), len(y), 1e-10)
+    nngp = matrix("nngp", nngp, len(y), len(y), 1e-10)
     variance = _quadratic_forms(vectors, training.kept, vectors.T @ nngp @ vectors)
     return Ensemble(_filtered(vectors, training.learned, vectors, y), _no_negative(variance, jnp.diag(nngp)))
 
@@ -171,11 +169,11 @@ def predicted_ensemble(
     ``nngp_cross`` is the NNGP kernel between them and the training inputs, ``nngp_test`` its values q(x, x).
     """
     (y, _), vectors, gain = _targets(training, y, y), training.spectrum.vectors, _gain(training)
-    cross = _matrix("cross", cross, None, len(y)) @ vectors
-    nngp = _matrix("nngp", nngp, len(y), len(y), 1e-10)
-    nngp_cross = _matrix("nngp_cross", nngp_cross, len(cross), len(y)) @ vectors
+    cross = matrix("cross", cross, None, len(y)) @ vectors
+    nngp = matrix("nngp", nngp, len(y), len(y), 1e-10)
+    nngp_cross = matrix("nngp_cross", nngp_cross, len(cross), len(y)) @ vectors
     values = nngp_test if isinstance(nngp_test, jax.Array) else plain("nngp_test", nngp_test)
-    start = _matrix("nngp_test", jnp.atleast_2d(values), 1, len(cross))
+    start = matrix("nngp_test", jnp.atleast_2d(values), 1, len(cross))
     # f_t(x) = f_0(x) - A f_0(X) + A Y with A = K(x, X) K^-1 (I - exp(-K t/N)): f_0(x) and f_0(X) vary together
     shared, own = gain @ (cross * nngp_cross).T, _quadratic_forms(cross, gain, vectors.T @ nngp @ vectors)
     return Ensemble(_filtered(cross, gain, vectors, y), _no_negative(start - 2 * shared + own, start))
@@ -199,19 +197,24 @@ def _descent(values: Array, steps: Array, rate: Scalar) -> tuple[Array, Array]:
     return jnp.where(alive, kept, 1.0), jnp.where(alive, learned, 0.0)
 
 
-def _traced(*arrays: object) -> bool:
-    return any(isinstance(array, jax.core.Tracer) for array in arrays)
-
-
 def _gain(training: Training) -> Float[Array, "T N"]:
     """(1 - kept)/lambda, and 0 for the kernel of K."""
     values = training.spectrum.values
     return training.learned / jnp.where(values > 0, values, jnp.inf)
 
 
-@jax.jit
 def _filtered(left: Array, factors: Array, vectors: Array, right: Array) -> Float[Array, "T M o"]:
     """left diag(factors) vectors^T right, for all moments in one matrix product."""
+    found = _contracted(left, factors, vectors, right)
+    if not (traced(found) or np.isfinite(np.asarray(found)).all()):
+        raise ValueError(
+            "y: expected targets and outputs that predictions can be made of in float64, got too large ones"
+        )
+    return found
+
+
+@jax.jit
+def _contracted(left: Array, factors: Array, vectors: Array, right: Array) -> Array:
     return jnp.einsum("mn,tno->tmo", left, factors[:, :, None] * (vectors.T @ right))
 
 
@@ -221,32 +224,12 @@ def _quadratic_forms(rows: Array, factors: Array, matrix: Array) -> Float[Array,
     return jax.lax.map(lambda factor: jnp.sum(((rows * factor) @ matrix) * (rows * factor), axis=1), factors)
 
 
-def _matrix(name: str, value: ArrayLike, rows: Size, columns: Size, asymmetry: float = jnp.inf) -> Array:
-    """``value`` in float64, of the shape asked for, finite, with mirrored entries that differ by rounding at most."""
-    array = jnp.asarray(value if isinstance(value, jax.Array) else plain(name, value), dtype=float)
-    if array.ndim != 2 or rows not in (None, array.shape[0]) or columns not in (None, array.shape[1]):
-        raise ValueError(f"{name}: expected shape ({rows or 'any'}, {columns or 'any'}), got {array.shape}")
-    entries = np.zeros((1, 1)) if _traced(array) else np.asarray(array)
-    if not np.isfinite(entries).all():
-        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
-    if asymmetry < jnp.inf and (gap := np.abs(entries - entries.T).max()) > (most := asymmetry * np.abs(entries).max()):
-        raise ValueError(f"{name}: expected symmetry up to {most:.3g}, got mirrored entries {gap:.3g} apart")
-    return array
-
-
-def _moments(name: str, value: Moments) -> Array:
-    array = jnp.atleast_1d(jnp.asarray(value if isinstance(value, jax.Array) else plain(name, value), dtype=float))
-    if array.ndim != 1 or not (_traced(array) or (np.asarray(array) >= 0).all()):
-        raise ValueError(f"{name}: expected a list of numbers, at least 0, got {array.min()} in shape {array.shape}")
-    return array
-
-
 def _targets(training: Training, y: ArrayLike, f0: ArrayLike) -> tuple[Array, Array]:
-    y = _matrix("y", y, len(training.spectrum.values), None)
-    return y, _matrix("f0", f0, *y.shape)
+    y = matrix("y", y, len(training.spectrum.values), None)
+    return y, matrix("f0", f0, *y.shape)
 
 
 def _no_negative(variance: Array, start: Array) -> Array:  # rounding may take a variance below 0, not far
-    if not (_traced(variance) or (least := float(variance.min())) >= -1e-6 * float(start.max())):  # nor be NaN
+    if not (traced(variance) or (least := float(variance.min())) >= -1e-6 * float(start.max())):  # nor be NaN
         raise ValueError(f"nngp: expected covariances that belong together, got a variance of {least:.3g}")
     return jnp.maximum(variance, 0.0)

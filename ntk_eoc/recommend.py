@@ -89,8 +89,7 @@ def recommend(act: Activation, depth: int, architecture: str = "ffnn", width: in
     (0.3, 1.3956, 5.53)
     """
     require_x64()
-    skip = check_choice("architecture", architecture, ARCHITECTURES) == "residual"
-    depth = check_depth(depth)
+    depth, skip = check_depth(depth), check_choice("architecture", architecture, ARCHITECTURES) == "residual"
     if not 2 <= depth <= LONGEST:
         raise ValueError(f"depth: expected from 2 to {LONGEST} layers, since one alone is linear, got {depth}")
     if width is not None and width < 1:

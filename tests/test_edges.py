@@ -233,6 +233,11 @@ REFUSED: list[tuple[Callable[[], Any], type, str]] = [
     (lambda: spectrum.multiplicity(3, [0.5]), ValueError, "degrees: expected whole numbers, got 0.5"),
     (lambda: spectrum.multiplicity(10**9, [1]), ValueError, "dimension: expected a whole number from 2 to 1000000"),
     (lambda: spectrum.nodes(3, 1e308), ValueError, "highest: expected a whole number from 0 to 20000, got 1e+308"),
+    (
+        lambda: dynamics.fitted(dynamics.flow(DIAGONAL, np.inf), 1e308 * np.ones((2, 1)), -1e308 * np.ones((2, 1))),
+        ValueError,
+        "y: expected targets and outputs that predictions can be made of",
+    ),
     (lambda: dynamics.decompose(np.eye(2), rounding=[1.0]), TypeError, "rounding: expected a real number, got"),
     (
         lambda: by_series(get("gelu"), 7, sigma_b=0.1, sigma_w=1e50, q0=1.0),

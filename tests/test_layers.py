@@ -45,6 +45,7 @@ ORDER = [
     "recipes",
     "networks",
     "data",
+    "given",
     "dynamics",
     "empirical",
     "optimise",
