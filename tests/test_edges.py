@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
@@ -15,6 +16,7 @@ from ntk_eoc.asymptotics import coefficient, kink_terms
 from ntk_eoc.blocks.inputs import read
 from ntk_eoc.conditioning import by_series
 from ntk_eoc.depth import depth_kernels
+from ntk_eoc.empirical import empirical_ntk
 from ntk_eoc.errors import number, plain, reals
 from ntk_eoc.kernels import kernels
 from ntk_eoc.layerwise import contributions
@@ -167,6 +169,10 @@ def test_a_file_of_inputs_that_float64_cannot_square(tmp_path: Path) -> None:
         read(tmp_path / "x.npy")
 
 
+def linear(params: jax.Array, x: jax.Array) -> jax.Array:
+    return x @ params
+
+
 LONE, FOUR = np.ones((1, 1, 4)), np.ones(4)
 FAINT, STRONG = {"sigma_b": 0.0, "sigma_w": 1e-200}, {"sigma_b": 0.0, "sigma_w": 1e50}
 DIAGONAL = dynamics.decompose(jnp.eye(2))
@@ -238,6 +244,8 @@ REFUSED: list[tuple[Callable[[], Any], type, str]] = [
         ValueError,
         "y: expected targets and outputs that predictions can be made of",
     ),
+    (lambda: empirical_ntk(linear, X, "2"), TypeError, "x1: expected an array of real numbers, got str"),
+    (lambda: empirical_ntk(linear, X, None), TypeError, "x1: expected an array of real numbers, got NoneType"),
     (lambda: dynamics.decompose(np.eye(2), rounding=[1.0]), TypeError, "rounding: expected a real number, got"),
     (
         lambda: by_series(get("gelu"), 7, sigma_b=0.1, sigma_w=1e50, q0=1.0),

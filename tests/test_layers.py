@@ -67,7 +67,8 @@ ORDER = [
 ONLY = {
     "networks": {"errors", "activations"},
     "data": {"errors"},
-    "dynamics": {"errors"},
+    "given": {"errors"},
+    "dynamics": {"errors", "given"},
     "empirical": {"errors"},
     "optimise": {"errors"},
     "cluster": set(),

@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, PyTree
 
-from ntk_eoc.errors import Scalar, number
+from ntk_eoc.errors import Scalar, number, plain
 
 Inputs = Float[Array, "N ..."] | ArrayLike
 Block = Callable[[Array, Array | None], PyTree]  # the kernel of two blocks of inputs, or of one with itself
@@ -67,7 +67,8 @@ def check_both(x1: ArrayLike, x2: ArrayLike | None) -> tuple[Array, Array | None
 
 def _inputs(name: str, x: ArrayLike) -> Array:
     """``x`` as an array with a row per input; its values are checked only where they are known, outside a trace."""
-    array = jnp.asarray(x)
+    known = isinstance(x, jax.Array) or np.issubdtype(getattr(x, "dtype", object), np.number)
+    array = jnp.asarray(x if known else plain(name, x))
     if array.ndim < 2 or 0 in array.shape:
         raise ValueError(f"{name}: expected inputs of shape (N, d), N and d at least 1, got shape {array.shape}")
     if not jnp.issubdtype(array.dtype, jnp.floating):
