@@ -8,6 +8,7 @@ import pytest
 from ntk_eoc import octaves
 from ntk_eoc import profile as profiles
 from ntk_eoc.activations import NAMED, Activation
+from ntk_eoc.meanfield import chi, variance_map
 from ntk_eoc.octaves import NODES, octave, tables
 from ntk_eoc.profile import ntk_gap, ntk_ratio, profile
 from ntk_eoc.stretches import FAR, stretches, tails
@@ -83,6 +84,17 @@ def test_deep_layers_need_no_more_tables(built: list[float]) -> None:
     built.clear()
     again = profile(NAMED["elu"], [300], **options)
     assert not built and np.array_equal(ntk_gap(again, np.array([0.5]))[0], ntk_gap(found, np.array([0.5]))[1])
+
+
+def test_a_skip_connection_keeps_its_part_of_the_variance() -> None:
+    """From q to q' = q + V(q), in units of q': the branch has V(q)/q', and chi is that of the branch and 1."""
+    act, q = NAMED["tanh"], 0.7
+    added = float(variance_map(act, jnp.array(q), sigma_b=0.2, sigma_w=1.3))
+    found = next(stretches(act, q, 1, sigma_b=0.2, sigma_w=1.3, skip=True))
+    slope = float(chi(act, jnp.array(q), sigma_w=1.3))
+    expected = (q * (1 + slope) / (q + added), 1.3**2 * q / (q + added), added / (q + added))
+    np.testing.assert_allclose(found.layer, expected, rtol=1e-13)
+    assert abs(found.growth - np.log1p(added / q)) < 1e-13
 
 
 @pytest.mark.parametrize("q, sigma_w, skip", [(1e-280, 0.01, False), (1e99, 1e50, True)])
