@@ -58,6 +58,11 @@ def stamp(out: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
+def _hear_ctrl_c() -> None:
+    """As at a terminal, also where the caller is told not to, as behind nohup: what it ignores its children ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run(job: Job, out: Path, stop: Stop = NEVER, before: tuple[str, ...] = ()) -> Run:
     """Start a job on the folder ``out``, with the words ``before`` its line, stop it, and wait for its end."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -71,6 +76,7 @@ def run(job: Job, out: Path, stop: Stop = NEVER, before: tuple[str, ...] = ()) -
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_hear_ctrl_c,
     )
     try:
         while child.poll() is None and time.monotonic() - began < min(stop.seconds, LATE) and changes < stop.changes:
