@@ -58,16 +58,13 @@ def stamp(out: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _hear_ctrl_c() -> None:
-    """As at a terminal, also where the caller is told not to, as behind nohup: what it ignores its children ignore."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def run(job: Job, out: Path, stop: Stop = NEVER, before: tuple[str, ...] = ()) -> Run:
     """Start a job on the folder ``out``, with the words ``before`` its line, stop it, and wait for its end."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     empty, began, changes, met = stamp(out), time.monotonic(), 0, "after the end"
     now, units = empty, None
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind nohup: what a process ignores its children ignore
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen(
         [*before, *job.line, "--out", str(out)],
         cwd=out.parents[1],
@@ -76,7 +73,6 @@ def run(job: Job, out: Path, stop: Stop = NEVER, before: tuple[str, ...] = ()) -
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=_hear_ctrl_c,
     )
     try:
         while child.poll() is None and time.monotonic() - began < min(stop.seconds, LATE) and changes < stop.changes:
