@@ -62,10 +62,15 @@ def slope_gaps(act: Activation, q: float, s: ndarray, theta: ndarray, edges: nda
     between = chebvander(2 * parts / end - 1, s.size - 1) @ _series(h[: s.size])
     first = np.append(s, end) ** 2 * (between @ (4 * t * weight))
     rows = np.sin(theta) * h[s.size :].reshape(theta.shape)
-    integral = chebint(_series(rows.T), lbnd=-1, axis=0) * 0.5 * np.diff(edges)
-    ends = first[-1] + np.cumsum([0.0, *integral.sum(axis=0)])
-    more = chebvander(np.asarray(chebpts1(theta.shape[1]), dtype=float), theta.shape[1]) @ integral
-    return np.concatenate([first[:-1], (ends[:-1] + more).T.ravel()])
+    return np.concatenate([first[:-1], integrals(rows, edges, first[-1]).ravel()])
+
+
+def integrals(rows: ndarray, edges: ndarray, start: float) -> ndarray:
+    """``start`` and the integral up to each Chebyshev node, from values (P, T) there on the panels between ``edges``."""
+    count = rows.shape[1]
+    each = chebint(_series(rows.T), lbnd=-1, axis=0) * 0.5 * np.diff(edges)
+    begins = start + np.cumsum([0.0, *each.sum(axis=0)])[:-1]
+    return (begins + chebvander(np.asarray(chebpts1(count), dtype=float), count) @ each).T
 
 
 def _series(values: ndarray) -> ndarray:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.polynomial import Chebyshev
-from numpy.polynomial.chebyshev import chebint, chebpts1, chebvander
+from numpy.polynomial.chebyshev import chebpts1, chebvander
 
 from ntk_eoc import bends
 from ntk_eoc.activations import Activation
@@ -77,9 +77,7 @@ def table_on(edges: np.ndarray, act: Activation, q: Scalar) -> Table:
         g = _slope_gaps(act, variance, 2 * np.concatenate([inner_s, np.sin(theta / 2).ravel()]) ** 2)
     inner, rows = _inner_series(inner_s, g[:SERIES], np.sin(edges[0] / 2), power), g[SERIES:].reshape(theta.shape)
     innermost = _series_mean(inner, power, 1.0, np.sin(edges[0] / 2)) * 2 * np.sin(edges[0] / 2) ** 2
-    mass = chebint((rows * np.sin(theta)) @ to_series, lbnd=-1, axis=1) * 0.5 * np.diff(edges)[:, None]
-    ends = np.cumsum([innermost, *mass.sum(axis=1)])  # the integral of g over delta up to each edge
-    mean = (ends[:-1, None] + mass @ chebvander(unit, DEGREE).T) / (2 * np.sin(theta / 2) ** 2)
+    mean = bends.integrals(rows * np.sin(theta), edges, innermost) / (2 * np.sin(theta / 2) ** 2)
     return Table(edges, np.stack([mean @ to_series, rows @ to_series], axis=-1), inner, slopes, power)
 
 
