@@ -66,7 +66,7 @@ def slope_gaps(act: Activation, q: float, s: ndarray, theta: ndarray, edges: nda
 
 
 def integrals(rows: ndarray, edges: ndarray, start: float) -> ndarray:
-    """``start`` and the integral up to each Chebyshev node, from values (P, T) there on the panels between ``edges``."""
+    """``start`` and the integral up to each Chebyshev node, from values (P, T) there on panels between ``edges``."""
     count = rows.shape[1]
     each = chebint(_series(rows.T), lbnd=-1, axis=0) * 0.5 * np.diff(edges)
     begins = start + np.cumsum([0.0, *each.sum(axis=0)])[:-1]
