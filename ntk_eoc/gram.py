@@ -5,7 +5,7 @@ activation cost one table, and each pair is then looked up in it. Elsewhere the 
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -96,9 +96,9 @@ def gram(
         found = _expanded(act, left, right, depths, dtype, {**options}, ERROR[dtype] if exact else np.inf)
     if found is None:
         found = _pair_by_pair(act, left, right, depths, dtype, options)
-    if np.ndim(depth):
-        return found
-    return Gram(found.nngp[0], found.ntk[0], found.log_nngp[0], found.log_ntk[0], found.error)
+    if np.ndim(depth) and len(depths) == 1:
+        return Gram(found.nngp[None], found.ntk[None], found.log_nngp[None], found.log_ntk[None], found.error)
+    return found
 
 
 def _by_angle(
@@ -157,14 +157,15 @@ def _split(logs: ndarray, dtype: str) -> tuple[ndarray, Array]:
 
 def _looked_up(tab: Lookup, fold: Array, scales: tuple[ndarray, ndarray], dtype: str) -> tuple[Array, ...]:
     factors, logs = _split(np.array([tab.log_q, tab.log_diagonal]), dtype)
-    return *_scaled(tab.polynomials, fold, factors, *scales), *logs
+    # one program each: a program of two results walks through them entry by entry, without the vector unit
+    nngp, ntk = (_scaled(tab.polynomials, fold, factors[which], *scales, which=which) for which in (0, 1))
+    return nngp, ntk, *logs
 
 
-@jax.jit
-def _scaled(polynomials: Array, fold: Array, factors: Array, left: Array, right: Array) -> tuple[Array, Array]:
-    scale = left[:, None] * right
-    values = look_up(polynomials, fold)
-    return tuple((value * (factor * scale)).astype(value.dtype) for value, factor in zip(values, factors, strict=True))
+@partial(jax.jit, static_argnames="which")
+def _scaled(polynomials: Array, fold: Array, factor: Array, left: Array, right: Array, *, which: int) -> Array:
+    value = look_up(polynomials, fold)[which]
+    return (value * (factor * (left[:, None] * right))).astype(value.dtype)
 
 
 def _stacked(found: Stack, fold: ndarray, same: bool, scales: tuple[ndarray, ndarray], dtype: str) -> Gram:
@@ -207,8 +208,9 @@ def _expanded(
 
 
 def _together(each: list[tuple[Array, ...]], error: float) -> Gram:
-    """(q, K and their logarithms) depth by depth."""
-    nngp, ntk, log_nngp, log_ntk = (jnp.stack(parts) for parts in zip(*each, strict=True))
+    """(q, K and their logarithms) depth by depth; of one depth without an axis for it, which would copy them."""
+    join = jnp.stack if len(each) > 1 else lambda parts: parts[0]
+    nngp, ntk, log_nngp, log_ntk = (join(parts) for parts in zip(*each, strict=True))
     return Gram(nngp, ntk, log_nngp, log_ntk, error)
 
 
@@ -223,6 +225,6 @@ def _pair_by_pair(act: Activation, left: Rows, right: Rows, depths: tuple[int, .
     x2 = None if left is right else jnp.asarray(right[0])
     several = len(depths) > 1
     found = kernels(act, jnp.asarray(left[0]), x2, depth=depths[-1], every_depth=several, **options)
-    nngp, ntk = (part[np.array(depths) - 1] if several else part[None] for part in (found.nngp, found.ntk))
-    zeros = jnp.zeros(len(depths))
+    nngp, ntk = (part[np.array(depths) - 1] if several else part for part in (found.nngp, found.ntk))
+    zeros = jnp.zeros(len(depths) if several else ())
     return Gram(nngp.astype(dtype), ntk.astype(dtype), zeros, zeros, ERROR[dtype])
