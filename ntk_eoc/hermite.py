@@ -2,11 +2,11 @@
 
 With normalised Hermite polynomials h_k and phi(sqrt(q) z) = sum_k a_k(q) h_k(z), Mehler's formula gives
 
-    E[phi(u) phi(v)] = sum_k a_k(q) a_k(q') c^k =: f(c),    sqrt(q q') E[phi'(u) phi'(v)] = f'(c).
+    E[phi(u) phi(v)] = sum_k a_k(q) a_k(q') c^k =: f(c),    sqrt(q q') E[phi'(u) phi'(v)] = f'(c),
 
-The coefficients belong to single inputs; a pair costs one polynomial a layer, whose value and derivative give the next
-c and K/sqrt(q q'). Variances are carried apart, so nothing grows with depth. What a series leaves out is known at
-c = 1, from E[phi^2] and E[phi'^2], and bounds it everywhere.
+where sqrt(q) phi'(sqrt(q) z) has the coefficients sqrt(k + 1) a_{k+1}(q). The coefficients belong to single inputs; a
+pair costs two polynomials a layer, which give the next c and K/sqrt(q q'). Variances are carried apart, so nothing
+grows with depth. What a series leaves out is known at c = 1, from E[phi^2] and E[phi'^2], and bounds it everywhere.
 """
 
 from functools import lru_cache, partial
@@ -27,15 +27,16 @@ ROUNDING = {"float32": 2.4e-7, "float64": 4.4e-16}  # of one layer's polynomial:
 LAYERS = 8  # whose coefficients are held at a time
 VARIANCES, NEAR = 32, 100.0  # variances that coefficients are interpolated from, where no ratio of two is larger
 TILE = 256  # pairs pass through the layers in squares that stay in the cache
+GROUP = 16  # terms in one go: as many as the compiler turns into one good loop (8, and 32, take three times as long)
 # Panels of the quadrature: fine enough for h_255, and finer where a steep phi turns.
 PANELS = np.concatenate([0.5 ** np.arange(10, 1, -1), np.arange(0.5, 12.1, 0.5)])
 
 
 class Layers(NamedTuple):
-    """Of single inputs, layer by layer: ``series`` (L, T, N) of the branch, and ``rest`` (2, L, N), what bias and skip
-    connection add, each divided by the root of the next variance; these variances ``q`` (L, N); ``steps`` (L,), how
-    many STEPs of terms are taken; and ``tails`` (4, L): what is left out of f(1) and of f'(1) at most, f'(1), and
-    f''(1) of what is in."""
+    """Of single inputs, layer by layer: ``series`` (L, T, N) of phi, or (2, L, T, N) of phi and sqrt(q) phi', and
+    ``rest`` (2, L, N), what bias and skip connection add, each divided by the root of the next variance; these
+    variances ``q`` (L, N); ``steps`` (L,), how many STEPs of terms are taken; and ``tails`` (4, L): what is left out
+    of f(1) and of f'(1) at most, f'(1), and a bound on the derivative of what is in it."""
 
     series: Array
     rest: Array
@@ -114,7 +115,7 @@ def layers(
         left_out = jnp.abs(jnp.stack([scale**2 * moment, scale**2 * chi])[:, None] - sums[:2]).max(axis=-1)
         enough = (left_out <= good).all(axis=0)
         steps = jnp.where(enough.any(), jnp.argmax(enough), enough.size - 1)
-        slope, bend = jnp.max(scale**2 * chi + kept**2), jnp.max(sums[2, steps])
+        slope, bend = jnp.max(scale**2 * chi + kept**2), jnp.max(sums[2, jnp.minimum(steps + 1, enough.size - 1)])
         tails = jnp.stack([*left_out[:, steps], slope, bend])
         return after, Layers(series, jnp.stack([sigma_b / root, kept]), after, steps + 1, tails)
 
@@ -122,33 +123,47 @@ def layers(
     return found._replace(rest=found.rest.swapaxes(0, 1), tails=found.tails.T)
 
 
+@partial(jax.jit, static_argnames=("first", "last", "dtype", "odd"))
+def side(held: Layers, first: int, last: int, *, dtype: str, odd: bool) -> Layers:
+    """What is held of the inputs from ``first`` to ``last``, with zeros behind up to a multiple of TILE, and the series
+    of the slopes; of an ``odd`` phi the odd terms alone, and of its even phi' the even ones."""
+    series, rest = (padded(part[..., first:last], 1) for part in (held.series, held.rest))
+    slopes = jnp.sqrt(jnp.arange(1.0, TERMS))[:, None] * series[:, 1:]
+    slopes = jnp.pad(slopes, ((0, 0), (0, 1), (0, 0)))
+    both = jnp.stack([series[:, 1::2], slopes[:, ::2]] if odd else [series, slopes])
+    return Layers(both.astype(dtype), rest.astype(dtype), *held[2:])
+
+
+def padded(array: Array, axes: int) -> Array:
+    """Zeros behind the last ``axes`` axes, up to a multiple of TILE."""
+    return jnp.pad(array, [(0, 0)] * (array.ndim - axes) + [(0, -size % TILE) for size in array.shape[-axes:]])
+
+
 @partial(jax.jit, static_argnames="odd", donate_argnames=("c", "kappa"))
 def advance(
     c: Array, kappa: Array, one: Layers, two: Layers, first: Scalar, count: Scalar, blocks: Array, odd: bool
 ) -> tuple[Array, Array]:
     """(c, K/sqrt(q q')) after ``count`` layers from the ``first`` of those held, in the squares ``blocks`` (B, 2)."""
-    size = STEP // 2 if odd else STEP  # odd functions have no even terms
-    series = [part.series[:, 1::2] if odd else part.series for part in (one, two)]
+    groups = STEP // GROUP // (2 if odd else 1)
 
     def layer(start: Array, level: Array, tile: tuple[Array, Array]) -> tuple[Array, Array]:
         c, kappa = tile
         x = c * c if odd else c
+        many = one.steps[level] * groups
 
-        def step(at: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
-            value, slope = sums
-            k = (one.steps[level] - 1 - at) * size
+        def step(at: Array, sums: Array) -> Array:
+            k = (many - 1 - at) * GROUP
             a1, a2 = (
-                jax.lax.dynamic_slice(part, (level, k, s), (1, size, TILE))[0]
-                for part, s in zip(series, start, strict=True)
+                jax.lax.dynamic_slice(part.series, (0, level, k, s), (2, 1, GROUP, TILE))[:, 0]
+                for part, s in zip((one, two), start, strict=True)
             )
-            for j in range(size - 1, -1, -1):
-                slope = slope * x + value
-                value = value * x + a1[j][:, None] * a2[j]
-            return value, slope
+            # one array for both polynomials: the compiler makes vector code of a loop with one result, not with two
+            for j in range(GROUP - 1, -1, -1):
+                sums = sums * x + a1[:, j, :, None] * a2[:, j, None]
+            return sums
 
-        value, slope = jax.lax.fori_loop(0, one.steps[level], step, (jnp.zeros_like(c), jnp.zeros_like(c)))
-        if odd:
-            value, slope = c * value, value + 2.0 * x * slope
+        value, slope = jax.lax.fori_loop(0, many, step, jnp.zeros((2, *c.shape), c.dtype))
+        value = c * value if odd else value
         (bias1, skip1), (bias2, skip2) = (
             jax.lax.dynamic_slice_in_dim(part.rest[:, level], s, TILE, axis=1)
             for part, s in zip((one, two), start, strict=True)

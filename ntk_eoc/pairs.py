@@ -11,7 +11,7 @@ from jax import Array
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.hermite import GOOD, LAYERS, NEAR, ROUNDING, TILE, Layers, advance, bound, layers
+from ntk_eoc.hermite import GOOD, LAYERS, NEAR, ROUNDING, TILE, advance, bound, layers, padded, side
 
 
 class Pairs(NamedTuple):
@@ -42,13 +42,15 @@ def pairs(
     (n, m), same = fold.shape, v1 is v2
     sigma_b, sigma_w = options["sigma_b"], options["sigma_w"]
     v = v1 if same else np.concatenate([v1, v2])
-    sides = (slice(0, n), slice(0, n) if same else slice(n, n + m))
+    ends = ((0, n),) if same else ((0, n), (n, n + m))
     q = sigma_b**2 + sigma_w**2 * v
     root = np.sqrt(np.where(q > 0, q, 1.0))
     share, bias = sigma_w * np.sqrt(v) / root, sigma_b / root
     cosine = jnp.copysign(1.0 - jnp.abs(fold), fold)
-    c = jnp.outer(bias[sides[0]], bias[sides[1]]) + jnp.outer(share[sides[0]], share[sides[1]]) * cosine
-    c = _padded(c, 2).astype(dtype)
+    (bias1, share1), (bias2, share2) = (
+        (part[first:last] for part in (bias, share)) for first, last in (ends[0], ends[-1])
+    )
+    c = padded(jnp.outer(bias1, bias2) + jnp.outer(share1, share2) * cosine, 2).astype(dtype)
     state, blocks = (c, c + 0.0), _blocks(c.shape[0], c.shape[1], same)
     found, tails, level, held = [], [np.zeros((4, 0))], 1, 0
     for depth in depths:
@@ -56,25 +58,15 @@ def pairs(
             if not held:
                 near = bool(q.min() > 0 and q.max() < NEAR * q.min())
                 chunk, held = layers(act, jnp.asarray(q), near=near, good=GOOD[dtype], **options), LAYERS
-                parts = [_side(chunk, side, dtype) for side in sides]
+                parts = [side(chunk, *end, dtype=dtype, odd=odd) for end in ends]
             first, count = LAYERS - held, min(held, depth - level)
-            state = advance(*state, *parts, first, count, blocks, odd)
+            state = advance(*state, parts[0], parts[-1], first, count, blocks, odd)
             tails.append(np.asarray(chunk.tails)[:, first : first + count])
             level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
         error, cut = (bound(np.concatenate(tails, axis=1), rounding) for rounding in (ROUNDING[dtype], 0.0))
         c, kappa = (_mirrored(part, n, m, same) for part in state)
-        found.append(Pairs(c, kappa, q[sides[0]], q[sides[1]], error, cut))
+        found.append(Pairs(c, kappa, q[:n], q[-m:], error, cut))
     return found
-
-
-def _side(chunk: Layers, side: slice, dtype: str) -> Layers:
-    series, rest = (_padded(part[..., side], 1).astype(dtype) for part in chunk[:2])
-    return Layers(series, rest, *chunk[2:])
-
-
-def _padded(array: Array, axes: int) -> Array:
-    """Zeros behind the last ``axes`` axes, up to a multiple of TILE."""
-    return jnp.pad(array, [(0, 0)] * (array.ndim - axes) + [(0, -size % TILE) for size in array.shape[-axes:]])
 
 
 def _blocks(n: int, m: int, same: bool) -> Array:
