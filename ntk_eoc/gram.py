@@ -30,6 +30,7 @@ DTYPES = ("float32", "float64")
 ONE_NORM = {"float32": 1e-7, "float64": 2e-14}  # relative spread of |x|^2 up to which inputs are of one norm
 DIGITS = {"float32": 8, "float64": 14}  # to which their norm is rounded, so that blocks of inputs share a table
 ERROR = {"float32": 3e-7, "float64": 1e-12}
+LOOSE = 1e-3  # error from which on, as chaos magnifies rounding, the recursion over pairs is better, however slow
 ROUGH = 1e-6  # error up to which a table deep in the chaotic phase is better than what else there is
 HOLDS = {"float32": 60.0, "float64": 400.0}  # logarithm of the scale of a kernel that is given as it is
 
@@ -90,10 +91,10 @@ def gram(
     options = {"sigma_b": sigma_b, "sigma_w": sigma_w, "architecture": architecture}
     found = _by_angle(act, left, right, depths, dtype, options)
     exact = closed_form(act) is not None
-    expand = not exact or (dtype == "float64" and not act.kinks)  # in float32 the layers' rounding adds up
-    if found is None and expand and applies(act) and sigma_w > 0:
+    if found is None and not (exact and act.kinks) and applies(act) and sigma_w > 0:
         # steep, as erf of large inputs, a series is long; then the closed form is better
-        found = _expanded(act, left, right, depths, dtype, {**options}, ERROR[dtype] if exact else np.inf)
+        within, most = ("float64", ERROR[dtype]) if exact else (dtype, np.inf)  # float32 rounds in each layer
+        found = _expanded(act, left, right, depths, dtype, options, within, most)
     if found is None:
         found = _pair_by_pair(act, left, right, depths, dtype, options)
     if np.ndim(depth) and len(depths) == 1:
@@ -152,7 +153,7 @@ def _tables(act: Activation, depths: tuple[int, ...], q0: float | None, **option
 def _split(logs: ndarray, dtype: str) -> tuple[ndarray, Array]:
     """(factors, logarithms) of scales given by their logarithms: whatever the dtype holds is a factor."""
     holds = np.abs(logs) <= HOLDS[dtype]
-    return np.exp(np.where(holds, logs, 0.0)), jnp.asarray(np.where(holds, 0.0, logs))
+    return np.asarray(np.exp(np.where(holds, logs, 0.0))), jnp.asarray(np.where(holds, 0.0, logs))
 
 
 def _looked_up(tab: Lookup, fold: Array, scales: tuple[ndarray, ndarray], dtype: str) -> tuple[Array, ...]:
@@ -187,24 +188,33 @@ def _stacked(found: Stack, fold: ndarray, same: bool, scales: tuple[ndarray, nda
 
 
 def _expanded(
-    act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict, limit: float
+    act: Activation,
+    left: Rows,
+    right: Rows,
+    depths: tuple[int, ...],
+    dtype: str,
+    options: dict,
+    within: str,
+    most: float,
 ) -> Gram | None:
-    """Any norms, by ``pairs``; carried with its scale, as a function of the angle is. None if more than ``limit`` is
-    left out."""
+    """Any norms, by ``pairs`` in the dtype ``within``, or in float64 where that is too narrow; carried with its scale,
+    as a function of the angle is. None if series leave out more than ``most``, or the error is not below LOOSE."""
     v1 = left[1] ** 2 / left[0].shape[1]
     v2 = v1 if left is right else right[1] ** 2 / right[0].shape[1]
-    skip = options.pop("architecture") == "residual"
-    rest = {"dtype": dtype, "odd": is_odd(act), "skip": skip}
+    rest = {name: options[name] for name in ("sigma_b", "sigma_w")}
+    rest |= {"odd": is_odd(act), "skip": options["architecture"] == "residual"}
     each, error = [], 0.0
-    for found in pairs(act, folds(left, right), v1, v2, depths, **rest, **options):
-        log = np.log(max(found.q1.max(), found.q2.max(), 1e-300))
-        log = jnp.array(log if log > HOLDS[dtype] else 0.0)
-        scales = (jnp.exp(-0.5 * log) * jnp.sqrt(q) for q in (found.q1, found.q2))
-        each.append((*_rescaled(found.c, found.kappa, *scales), log, log))
+    for found in pairs(act, folds(left, right), v1, v2, depths, dtype=within, **rest):
+        if found.cut > most or not found.error < LOOSE:
+            wider = within == "float32"
+            return _expanded(act, left, right, depths, dtype, options, "float64", most) if wider else None
+        largest = np.array([1.0, max(float(found.kappa.max()), 1.0)]) * max(found.q1.max(), found.q2.max(), 1e-300)
+        _, logs = _split(np.log(largest), dtype)
+        roots = np.sqrt(found.q1), np.sqrt(found.q2)
+        parts = (_rescaled(part, by, *roots, dtype) for part, by in zip((found.c, found.kappa), logs, strict=True))
+        each.append((*parts, *logs))
         error = max(error, found.error)
-        if found.cut > limit:
-            return None
-    return _together(each, error)
+    return _together(each, error if within == dtype else max(error, ERROR[dtype]))
 
 
 def _together(each: list[tuple[Array, ...]], error: float) -> Gram:
@@ -214,10 +224,10 @@ def _together(each: list[tuple[Array, ...]], error: float) -> Gram:
     return Gram(nngp, ntk, log_nngp, log_ntk, error)
 
 
-@jax.jit
-def _rescaled(c: Array, kappa: Array, left: Array, right: Array) -> tuple[Array, Array]:
-    scale = left[:, None] * right
-    return (c * scale).astype(c.dtype), (kappa * scale).astype(c.dtype)
+@partial(jax.jit, static_argnames="dtype")
+def _rescaled(part: Array, log: Array, left: Array, right: Array, dtype: str) -> Array:
+    half = jnp.exp(-0.5 * log)
+    return (part * ((half * left)[:, None] * (half * right))).astype(dtype)
 
 
 def _pair_by_pair(act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, options: dict) -> Gram:
@@ -226,5 +236,12 @@ def _pair_by_pair(act: Activation, left: Rows, right: Rows, depths: tuple[int, .
     several = len(depths) > 1
     found = kernels(act, jnp.asarray(left[0]), x2, depth=depths[-1], every_depth=several, **options)
     nngp, ntk = (part[np.array(depths) - 1] if several else part for part in (found.nngp, found.ntk))
-    zeros = jnp.zeros(len(depths) if several else ())
-    return Gram(nngp.astype(dtype), ntk.astype(dtype), zeros, zeros, ERROR[dtype])
+    (nngp, log_nngp), (ntk, log_ntk) = (_held(part, dtype) for part in (nngp, ntk))
+    return Gram(nngp, ntk, log_nngp, log_ntk, ERROR[dtype])
+
+
+def _held(kernel: Array, dtype: str) -> tuple[Array, Array]:
+    """Kernels (N, M) or (D, N, M) in ``dtype``, and the logarithms of what they are divided by."""
+    largest = np.asarray(jnp.abs(kernel).max(axis=(-2, -1)))
+    _, log = _split(np.asarray(np.log(np.maximum(largest, 1.0))), dtype)
+    return (kernel * jnp.exp(-log)[..., None, None]).astype(dtype), log

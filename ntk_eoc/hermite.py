@@ -35,8 +35,9 @@ PANELS = np.concatenate([0.5 ** np.arange(10, 1, -1), np.arange(0.5, 12.1, 0.5)]
 class Layers(NamedTuple):
     """Of single inputs, layer by layer: ``series`` (L, T, N) of phi, or (2, L, T, N) of phi and sqrt(q) phi', and
     ``rest`` (2, L, N), what bias and skip connection add, each divided by the root of the next variance; these
-    variances ``q`` (L, N); ``steps`` (L,), how many STEPs of terms are taken; and ``tails`` (4, L): what is left out
-    of f(1) and of f'(1) at most, f'(1), and a bound on the derivative of what is in it."""
+    variances ``q`` (L, N); ``steps`` (L,), how many STEPs of terms are taken; and ``tails`` (6, L): what is left out
+    of f(1) and of f'(1) at most, the largest f'(1), a bound on the derivative of what is in it; the least f'(1), and
+    the least of what a layer adds to K/q."""
 
     series: Array
     rest: Array
@@ -115,8 +116,8 @@ def layers(
         left_out = jnp.abs(jnp.stack([scale**2 * moment, scale**2 * chi])[:, None] - sums[:2]).max(axis=-1)
         enough = (left_out <= good).all(axis=0)
         steps = jnp.where(enough.any(), jnp.argmax(enough), enough.size - 1)
-        slope, bend = jnp.max(scale**2 * chi + kept**2), jnp.max(sums[2, jnp.minimum(steps + 1, enough.size - 1)])
-        tails = jnp.stack([*left_out[:, steps], slope, bend])
+        slope, bend = scale**2 * chi + kept**2, jnp.max(sums[2, jnp.minimum(steps + 1, enough.size - 1)])
+        tails = jnp.stack([*left_out[:, steps], slope.max(), bend, slope.min(), (1.0 - kept**2).min()])
         return after, Layers(series, jnp.stack([sigma_b / root, kept]), after, steps + 1, tails)
 
     found = jax.lax.scan(one, q, None, length=LAYERS)[1]
@@ -183,15 +184,16 @@ def advance(
 
 def bound(tails: ndarray, rounding: float = 0.0) -> float:
     """What series cut short, and ``rounding`` of each layer's polynomial, change in K at most, relative to K(x, x),
-    after layers with these ``tails`` (4, L).
+    after layers with these ``tails`` (6, L).
 
-    >>> bound(np.array([[0.0], [1e-9], [1.0], [5.0]]))
+    >>> bound(np.array([[0.0], [1e-9], [1.0], [5.0], [1.0], [1.0]]))
     5e-10
     """
-    error_c, error_k, largest = 0.0, 0.0, 1.0
-    for left_out, slope_left_out, slope, curvature in tails.T:
-        turned = slope_left_out + rounding * slope + curvature * error_c
-        error_c = left_out + rounding + slope * error_c
-        error_k = error_c + slope * error_k + largest * turned
-        largest = 1.0 + slope * largest
-    return float(error_k / largest)
+    error_c, error_k, largest, least = 0.0, 0.0, 1.0, 1.0
+    with np.errstate(over="ignore"):  # chaos without end
+        for left_out, slope_left_out, slope, curvature, flattest, added in tails.T:
+            turned = slope_left_out + rounding * slope + curvature * error_c
+            error_c = left_out + rounding + slope * error_c
+            error_k = error_c + slope * error_k + largest * turned
+            largest, least = 1.0 + slope * largest, added + flattest * least
+    return float(error_k / least) if np.isfinite(error_k) else np.inf

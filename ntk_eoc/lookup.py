@@ -45,12 +45,7 @@ def lookup(found: Profile, dtype: str = "float64", rough: float = 0.0) -> Lookup
     >>> [float(part) for part in look_up(relu.polynomials, jnp.array(1.0))]
     [0.9964, 0.2727]
     """
-    terms = TERMS[dtype]
-    points = np.asarray(np.polynomial.chebyshev.chebpts1(terms), dtype=float)
-    panel = np.arange(PANELS)
-    # 2^(octave - OCTAVES) (1 + (step + (1 + point)/2)/2^BITS), as ``look_up`` takes it apart
-    step = (panel % (1 << BITS))[:, None] + 0.5 * (1.0 + points)
-    s = np.minimum(np.ldexp(1.0 + step / (1 << BITS), (panel >> BITS)[:, None] - OCTAVES), 1.0)
+    s = nodes(dtype)
     near, angle = 2 * s * s, 2 * np.arcsin(s)
     values = np.empty((2, 2, *s.shape))  # acute and obtuse, q and K
     if found.odd:  # the profile of an odd kernel ends at right angles, on a panel of this table
@@ -59,19 +54,39 @@ def lookup(found: Profile, dtype: str = "float64", rough: float = 0.0) -> Lookup
         values[1] = -values[0]
     else:
         values[0], values[1] = _ratios(found, near, angle), _ratios(found, 2.0 - near, np.pi - angle)
-    chebyshev = np.linalg.inv(np.polynomial.chebyshev.chebvander(points, terms - 1))
-    series = np.einsum("kj,aopj->aopk", chebyshev, values)
+    polynomials, last = fit(values)
     # relative to the kernel at angles like these; obtuse ones include those where it may vanish
     size = np.abs(values).reshape(2, 2, OCTAVES, -1).max(axis=-1)
     size[1] = size[1].max(axis=-1, keepdims=True)
-    tail = np.abs(series[..., -1]).reshape(2, 2, OCTAVES, -1)[..., : OCTAVES - 1, :].max(axis=-1)
+    tail = last.reshape(2, 2, OCTAVES, -1)[..., : OCTAVES - 1, :].max(axis=-1)
     worst = float((tail / np.maximum(size[..., : OCTAVES - 1], TINY)).max())
     if not worst <= max(RESOLVED[dtype], rough):
         raise RuntimeError(f"lookup: the kernel is not resolved in the angle, relative error {worst:.1e}")
-    powers = np.linalg.solve(np.vander(points, increasing=True), np.polynomial.chebyshev.chebvander(points, terms - 1))
-    polynomials = (series @ powers.T).swapaxes(1, 2).reshape(2 * PANELS, 2 * terms)
     error = 0.0 if worst <= RESOLVED[dtype] else worst
     return Lookup(jnp.asarray(polynomials, dtype=dtype), float(found.log_q[-1]), float(found.log_diagonal[-1]), error)
+
+
+def nodes(dtype: str) -> Float[ndarray, "P n"]:
+    """The s that a table for ``dtype`` interpolates between, panel by panel, in (0, 1]."""
+    panel = np.arange(PANELS)
+    # 2^(octave - OCTAVES) (1 + (step + (1 + point)/2)/2^BITS), as ``look_up`` takes it apart
+    step = (panel % (1 << BITS))[:, None] + 0.5 * (1.0 + _points(TERMS[dtype]))
+    return np.minimum(np.ldexp(1.0 + step / (1 << BITS), (panel >> BITS)[:, None] - OCTAVES), 1.0)
+
+
+def fit(values: Float[ndarray, "2 F P n"]) -> tuple[Float[ndarray, "_ _"], Float[ndarray, "2 F P"]]:
+    """The polynomials on each panel of F functions given at the ``nodes``, for acute and for obtuse angles, and the
+    size of the last term of each."""
+    terms = values.shape[-1]
+    points = _points(terms)
+    vandermonde = np.polynomial.chebyshev.chebvander(points, terms - 1)
+    series = np.einsum("kj,aopj->aopk", np.linalg.inv(vandermonde), values)
+    powers = np.linalg.solve(np.vander(points, increasing=True), vandermonde)
+    return (series @ powers.T).swapaxes(1, 2).reshape(2 * PANELS, -1), np.abs(series[..., -1])
+
+
+def _points(terms: int) -> Float[ndarray, " n"]:
+    return np.asarray(np.polynomial.chebyshev.chebpts1(terms), dtype=float)
 
 
 def _ratios(found: Profile, gaps: Float[ndarray, "P n"], angles: Float[ndarray, "P n"]) -> Float[ndarray, "2 P n"]:
@@ -79,8 +94,9 @@ def _ratios(found: Profile, gaps: Float[ndarray, "P n"], angles: Float[ndarray, 
 
 
 @jax.jit
-def look_up(polynomials: Array, fold: Array) -> tuple[Array, Array]:
-    """(q^L, K^L) over their diagonals at each fold, in the dtype of the table; exactly 1 at fold 0."""
+def look_up(polynomials: Array, fold: Array) -> tuple[Array, ...]:
+    """Each function of a table at each fold, in the dtype of the table and exactly 1 at fold 0: of a ``Lookup``, q^L
+    and K^L over their diagonals."""
     s = jnp.maximum(jnp.sqrt(0.5 * jnp.abs(fold.astype(jnp.float64))), 2.0**-OCTAVES)
     bits = jax.lax.bitcast_convert_type(s, jnp.int64)
     place = (bits >> (52 - BITS)).astype(jnp.int32) - ((1023 - OCTAVES) << BITS)
@@ -88,12 +104,12 @@ def look_up(polynomials: Array, fold: Array) -> tuple[Array, Array]:
     rest = bits & ((1 << (52 - BITS)) - 1)  # where on the panel, as the mantissa of a number in [1, 2)
     x = jax.lax.bitcast_convert_type((rest << BITS) | (1023 << 52), jnp.float64)
     x = (2.0 * x - 3.0).astype(polynomials.dtype)
-    q, k = (_value(polynomials, panel, x, which, fold) for which in (0, 1))
-    return q, k
+    functions = polynomials.shape[1] // TERMS[str(polynomials.dtype)]
+    return tuple(_value(polynomials, panel, x, which, fold) for which in range(functions))
 
 
 def _value(polynomials: Array, panel: Array, x: Array, which: int, fold: Array) -> Array:
-    terms = polynomials.shape[1] // 2
+    terms = TERMS[str(polynomials.dtype)]
     total = jnp.zeros_like(x)
     for k in range(terms - 1, -1, -1):
         total = total * x + polynomials.at[panel, which * terms + k].get(mode="promise_in_bounds")

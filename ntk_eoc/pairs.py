@@ -1,5 +1,10 @@
-"""Inputs of any norms, pair by pair through the layers of ``hermite``, at any depths on the way."""
+"""Inputs of any norms, pair by pair through the layers of ``hermite``, at any depths on the way.
 
+Once all variances have settled at their fixed point the layers are one and the same, and what they do to a pair is a
+function of its correlation: outside the chaotic phase a table of ``lookup`` goes through them, and no pair any more.
+"""
+
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,6 +17,11 @@ from numpy import ndarray
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.hermite import GOOD, LAYERS, NEAR, ROUNDING, TILE, advance, bound, layers, padded, side
+from ntk_eoc.lookup import PANELS, TERMS, fit, look_up, nodes
+from ntk_eoc.stretches import TINY
+
+SETTLED = {"float32": 1e-8, "float64": 4e-15}  # relative spread of variances that are as good as one
+FEW = 2  # squares of pairs; the table is one more
 
 
 class Pairs(NamedTuple):
@@ -47,26 +57,64 @@ def pairs(
     root = np.sqrt(np.where(q > 0, q, 1.0))
     share, bias = sigma_w * np.sqrt(v) / root, sigma_b / root
     cosine = jnp.copysign(1.0 - jnp.abs(fold), fold)
-    (bias1, share1), (bias2, share2) = (
-        (part[first:last] for part in (bias, share)) for first, last in (ends[0], ends[-1])
-    )
-    c = padded(jnp.outer(bias1, bias2) + jnp.outer(share1, share2) * cosine, 2).astype(dtype)
+    outer = (jnp.outer(part[slice(*ends[0])], part[slice(*ends[-1])]) for part in (bias, share))
+    c = padded(next(outer) + next(outer) * cosine, 2).astype(dtype)
     state, blocks = (c, c + 0.0), _blocks(c.shape[0], c.shape[1], same)
-    found, tails, level, held = [], [np.zeros((4, 0))], 1, 0
+    found, tails, level, held, settled, earlier = [], [np.zeros((6, 0))], 1, 0, False, None
     for depth in depths:
         while level < depth:
+            if not held and settled:  # every layer from here on is one of those held
+                held = LAYERS
             if not held:
                 near = bool(q.min() > 0 and q.max() < NEAR * q.min())
                 chunk, held = layers(act, jnp.asarray(q), near=near, good=GOOD[dtype], **options), LAYERS
                 parts = [side(chunk, *end, dtype=dtype, odd=odd) for end in ends]
+                settled = np.ptp(chunk.q) <= SETTLED[dtype] * q.max()
+                if settled and len(blocks) > FEW and chunk.tails[2].max() <= 1 + 1 / depths[-1]:
+                    earlier, state, blocks = state, _start(dtype), blocks[:1]
+                    parts = [side(chunk, 0, TILE, dtype="float64", odd=odd)]
             first, count = LAYERS - held, min(held, depth - level)
             state = advance(*state, parts[0], parts[-1], first, count, blocks, odd)
             tails.append(np.asarray(chunk.tails)[:, first : first + count])
             level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
         error, cut = (bound(np.concatenate(tails, axis=1), rounding) for rounding in (ROUNDING[dtype], 0.0))
-        c, kappa = (_mirrored(part, n, m, same) for part in state)
+        c, kappa = state
+        if earlier is not None:
+            functions, scales, worst = _since(*state, dtype)
+            most = np.array([1.0, float(earlier[1].max())])  # K(x, x)/q
+            error = error + float(max(worst[0], worst[1:] @ most / (scales[1:] @ most)))
+            c, kappa = (_looked_up(functions, scales, *earlier, which=which) for which in ("c", "kappa"))
+        c, kappa = (_mirrored(part, n, m, same) for part in (c, kappa))
         found.append(Pairs(c, kappa, q[:n], q[-m:], error, cut))
     return found
+
+
+def _start(dtype: str) -> tuple[Array, Array]:
+    """A square of correlations at the nodes of ``lookup``, acute and obtuse, with kappa = 0 and then with 1."""
+    near = 1.0 - 2.0 * nodes(dtype).ravel() ** 2
+    c, kappa = np.zeros(TILE * TILE), np.zeros(TILE * TILE)
+    c[: 4 * near.size], kappa[2 * near.size : 4 * near.size] = np.tile(np.concatenate([near, -near]), 2), 1.0
+    return jnp.asarray(c.reshape(TILE, TILE)), jnp.asarray(kappa.reshape(TILE, TILE))
+
+
+def _since(c: Array, kappa: Array, dtype: str) -> tuple[Array, ndarray, ndarray]:
+    """What became of ``_start``: c, kappa from 0, and what a unit of it adds, as functions of where they were, in
+    polynomials of ``lookup``; their values at c = 1; and how well they are resolved."""
+    shape = (2, PANELS, TERMS[dtype])
+    size = math.prod(shape)
+    after, empty, full = (np.asarray(part).ravel()[k : k + size] for part, k in ((c, 0), (kappa, 0), (kappa, size)))
+    values = np.stack([part.reshape(shape) for part in (after, empty, full - empty)], axis=1)
+    scales = np.maximum(values[0, :, 0, 0], TINY)
+    polynomials, last = fit(values / scales[:, None, None])
+    used = nodes(dtype).min(axis=1) < 0.5**0.5  # the others are reached from the other side
+    return jnp.asarray(polynomials, dtype), scales, scales * last[..., used].max(axis=(0, 2))
+
+
+@partial(jax.jit, static_argnames="which")
+def _looked_up(functions: Array, scales: Array, c: Array, kappa: Array, *, which: str) -> Array:
+    after, added, kept = look_up(functions, jnp.copysign(1.0 - jnp.abs(c), c))
+    found = scales[0] * after if which == "c" else scales[1] * added + scales[2] * kept * kappa
+    return found.astype(c.dtype)
 
 
 def _blocks(n: int, m: int, same: bool) -> Array:

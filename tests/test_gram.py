@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from ntk_eoc import gram as module
 from ntk_eoc import hermite
+from ntk_eoc import pairs as expansions
 from ntk_eoc import profile as profiles
 from ntk_eoc.activations import NAMED, from_function
-from ntk_eoc.gram import ERROR, Gram, gram
+from ntk_eoc.gram import ERROR, LOOSE, Gram, gram
 from ntk_eoc.kernels import kernels
 from ntk_eoc.meanfield import chi
 
@@ -167,6 +168,43 @@ def test_more_pairs_than_a_square_holds() -> None:
     np.testing.assert_array_equal(whole.ntk, whole.ntk.T)
 
 
+@pytest.mark.parametrize("name, sigma_b, sigma_w", [("gelu", 0.3, 1.0), ("erf", 0.2, 1.0), ("tanh", 0.2, 1.304)])
+@pytest.mark.thorough(first=1)
+def test_once_variances_have_settled_no_pair_goes_through_layers(
+    name: str, sigma_b: float, sigma_w: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few rows go layer by layer, many through a function of their correlation: the same, opposite inputs too."""
+    x = np.random.default_rng(0).normal(size=(520, 3))
+    x[[255, 300, 519]] = -x[0], 1.2 * x[1], x[2] + 1e-6 * x[3]
+    few = np.r_[0:4, 255, 300, 519]
+    options = {"depth": [2, 160, 300], "sigma_b": sigma_b, "sigma_w": sigma_w}
+    made, layers = [], expansions.layers
+    monkeypatch.setattr(expansions, "layers", lambda *args, **kept: made.append(args) or layers(*args, **kept))
+    for dtype, rtol in (("float64", 2e-11), ("float32", 2e-3)):
+        whole, apart, part = (
+            gram(NAMED[name], left, right, dtype=dtype, **options)
+            for left, right in ((x, None), (x, x[few] * 1.0), (x[few], None))
+        )
+        for found in (np.asarray(whole.ntk)[:, few][..., few], np.asarray(apart.ntk)[:, few]):
+            np.testing.assert_allclose(found, part.ntk, rtol=rtol, atol=rtol * float(part.ntk.max()) / 100)
+        np.testing.assert_allclose(np.asarray(whole.nngp)[:, few][..., few], part.nngp, rtol=rtol)
+        assert whole.error < LOOSE
+    assert len(made) < 6 * 160 / hermite.LAYERS  # of 300 layers: until variances have settled
+
+
+@pytest.mark.thorough
+def test_chaotic_kernels_of_any_norms_keep_their_diagonal() -> None:
+    """Where chaos magnifies what layers round, the recursion over pairs takes over; K grows out of float32."""
+    x, act, options = inputs(False)[:3], NAMED["tanh"], {"sigma_b": 0.2, "sigma_w": 2.5}
+    found, wide = (gram(act, x, depth=[20, 260], dtype=dtype, **options) for dtype in ("float32", "float64"))
+    variance = np.diag(kernels(act, jnp.asarray(x), depth=260, **options).nngp)
+    assert wide.error < LOOSE and found.error < LOOSE and float(found.log_ntk[1]) > 60 and float(wide.log_ntk[1]) == 0
+    np.testing.assert_allclose(np.diag(wide.nngp[1]), variance, rtol=1e-9)
+    np.testing.assert_allclose(plain(found)[1], wide.ntk, rtol=1e-5, atol=1e-30 * float(wide.ntk.max()))
+    with pytest.raises(ValueError, match="leave the range of float64"):
+        gram(act, x, depth=2000, **options)
+
+
 @pytest.mark.parametrize("name, one_norm, sigma_w", [("erf", True, 1.3), ("erf", True, 3.0), ("tanh", False, 1.3)])
 def test_every_depth_is_a_single_depth(name: str, one_norm: bool, sigma_w: float) -> None:
     x, act, options = inputs(one_norm), NAMED[name], {"sigma_b": 0.2, "sigma_w": sigma_w}
@@ -221,14 +259,15 @@ def test_depth_compiles_nothing_anew() -> None:
 
 @pytest.mark.thorough
 def test_what_no_table_resolves_goes_pair_by_pair() -> None:
-    """Odd but for a hair: opposite inputs part within an angle that no panel shows, so the expansion takes over."""
+    """Odd but for a hair: opposite inputs part within an angle that no panel shows; shallow, the expansion takes over,
+    and deep, where chaos magnifies its rounding, the recursion."""
     act = from_function(lambda x: jnp.tanh(x) + 1e-9, name="nearly_odd")
     with pytest.raises(RuntimeError, match="not resolved in the angle"):
         profiles.profile(act, [60], sigma_b=0.0, sigma_w=2.0, q0=1.0)
     x = inputs(True)[[0, 3, 4]]
     found, shallow = (gram(act, x, depth=depth, sigma_b=0.0, sigma_w=2.0) for depth in (60, 3))
-    other = kernels(act, jnp.asarray(x), depth=3, sigma_b=0.0, sigma_w=2.0)
-    assert found.error > ERROR["float64"] and np.isfinite(found.ntk).all()
+    deep, other = (kernels(act, jnp.asarray(x), depth=depth, sigma_b=0.0, sigma_w=2.0) for depth in (60, 3))
+    np.testing.assert_array_equal(found.ntk, deep.ntk)
     np.testing.assert_allclose(shallow.ntk, other.ntk, rtol=1e-8)
 
 
