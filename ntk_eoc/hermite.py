@@ -24,6 +24,8 @@ from ntk_eoc.errors import Scalar
 TERMS, STEP = 256, 32  # of the series at most; each layer takes as many STEPs of terms as are good enough
 GOOD = {"float32": 1e-6, "float64": 1e-13}  # what a layer's series may leave out of f(1) and of f'(1)
 ROUNDING = {"float32": 2.4e-7, "float64": 4.4e-16}  # of one layer's polynomial: two units in the last place of 1
+ORDER = np.arange(TERMS, dtype=float)
+WEIGHTS = np.stack([ORDER**0, ORDER, ORDER * (ORDER - 1)]).reshape(3, -1, STEP)  # of squares, in f(1), f'(1), f''(1)
 LAYERS = 8  # whose coefficients are held at a time
 VARIANCES, NEAR = 32, 100.0  # variances that coefficients are interpolated from, where no ratio of two is larger
 TILE = 256  # pairs pass through the layers in squares that stay in the cache
@@ -33,11 +35,11 @@ PANELS = np.concatenate([0.5 ** np.arange(10, 1, -1), np.arange(0.5, 12.1, 0.5)]
 
 
 class Layers(NamedTuple):
-    """Of single inputs, layer by layer: ``series`` (L, T, N) of phi, or (2, L, T, N) of phi and sqrt(q) phi', and
-    ``rest`` (2, L, N), what bias and skip connection add, each divided by the root of the next variance; these
-    variances ``q`` (L, N); ``steps`` (L,), how many STEPs of terms are taken; and ``tails`` (6, L): what is left out
-    of f(1) and of f'(1) at most, the largest f'(1), a bound on the derivative of what is in it; the least f'(1), and
-    the least of what a layer adds to K/q."""
+    """Of single inputs, layer by layer: ``series`` (L, 2, T, N) of phi and of sqrt(q) phi', and ``rest`` (L, 2, N),
+    what bias and skip connection add, each divided by the root of the next variance; these variances ``q`` (L, N);
+    ``steps`` (L,), how many STEPs of terms are taken; and ``tails`` (L, 6): what is left out of f(1) and of f'(1) at
+    most, the largest f'(1), a bound on the derivative of what is in it; the least f'(1), and the least of what a layer
+    adds to K/q."""
 
     series: Array
     rest: Array
@@ -97,67 +99,60 @@ def _interpolated(act: Activation, q: Array) -> Array:
     return values @ jnp.cos(jnp.arange(VARIANCES)[:, None] * angle)
 
 
-@partial(jax.jit, static_argnames=("act", "skip", "near", "good"))
+@partial(jax.jit, static_argnames=("act", "skip", "near", "odd", "dtype"))
 def layers(
-    act: Activation, q: Array, *, sigma_b: Scalar, sigma_w: Scalar, skip: bool, near: bool, good: float
+    act: Activation,
+    q: Array,
+    count: Scalar,
+    *,
+    sigma_b: Scalar,
+    sigma_w: Scalar,
+    skip: bool,
+    near: bool,
+    odd: bool,
+    dtype: str,
 ) -> Layers:
-    """The next ``LAYERS`` layers of inputs with variances q (N,), ``near`` each other or not."""
-    order = jnp.arange(TERMS)[:, None]
+    """The next ``count`` layers of inputs with variances q (N,), ``near`` each other or not, and zeros up to LAYERS;
+    series and rest in ``dtype``, of an ``odd`` phi the odd terms alone, and of its even phi' the even ones."""
 
-    def one(q: Array, _: None) -> tuple[Array, Layers]:
+    def one(q: Array) -> tuple[Array, Layers]:
         found = (_interpolated if near else moments)(act, q)
         moment, chi = found[-2], found[-1]
         after = sigma_b**2 + sigma_w**2 * moment + (q if skip else 0.0)
         root = jnp.sqrt(jnp.where(after > 0, after, 1.0))
         scale, kept = sigma_w / root, (jnp.sqrt(q) / root if skip else jnp.zeros_like(q))
         series = scale * found[:-2]
-        powers = jnp.stack([series**2, order * series**2, order * (order - 1) * series**2])
-        sums = jnp.cumsum(powers.reshape(3, -1, STEP, q.size).sum(axis=2), axis=1)
+        sums = jnp.cumsum(jnp.einsum("wst,stn->wsn", WEIGHTS, (series**2).reshape(-1, STEP, q.size)), axis=1)
         left_out = jnp.abs(jnp.stack([scale**2 * moment, scale**2 * chi])[:, None] - sums[:2]).max(axis=-1)
-        enough = (left_out <= good).all(axis=0)
+        enough = (left_out <= GOOD[dtype]).all(axis=0)
         steps = jnp.where(enough.any(), jnp.argmax(enough), enough.size - 1)
         slope, bend = scale**2 * chi + kept**2, jnp.max(sums[2, jnp.minimum(steps + 1, enough.size - 1)])
         tails = jnp.stack([*left_out[:, steps], slope.max(), bend, slope.min(), (1.0 - kept**2).min()])
-        return after, Layers(series, jnp.stack([sigma_b / root, kept]), after, steps + 1, tails)
+        slopes = jnp.sqrt(ORDER[1:, None]) * series[1:]
+        both = [series[1::2], slopes[::2]] if odd else [series, jnp.pad(slopes, ((0, 1), (0, 0)))]
+        rest = [jnp.broadcast_to(sigma_b / root, q.shape), kept]
+        return after, Layers(jnp.stack(both).astype(dtype), jnp.stack(rest).astype(dtype), after, steps + 1, tails)
 
-    found = jax.lax.scan(one, q, None, length=LAYERS)[1]
-    return found._replace(rest=found.rest.swapaxes(0, 1), tails=found.tails.T)
-
-
-@partial(jax.jit, static_argnames=("first", "last", "dtype", "odd"))
-def side(held: Layers, first: int, last: int, *, dtype: str, odd: bool) -> Layers:
-    """What is held of the inputs from ``first`` to ``last``, with zeros behind up to a multiple of TILE, and the series
-    of the slopes; of an ``odd`` phi the odd terms alone, and of its even phi' the even ones."""
-    series, rest = (padded(part[..., first:last], 1) for part in (held.series, held.rest))
-    slopes = jnp.sqrt(jnp.arange(1.0, TERMS))[:, None] * series[:, 1:]
-    slopes = jnp.pad(slopes, ((0, 0), (0, 1), (0, 0)))
-    both = jnp.stack([series[:, 1::2], slopes[:, ::2]] if odd else [series, slopes])
-    return Layers(both.astype(dtype), rest.astype(dtype), *held[2:])
-
-
-def padded(array: Array, axes: int) -> Array:
-    """Zeros behind the last ``axes`` axes, up to a multiple of TILE."""
-    return jnp.pad(array, [(0, 0)] * (array.ndim - axes) + [(0, -size % TILE) for size in array.shape[-axes:]])
+    nothing = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), jax.eval_shape(one, q))
+    return jax.lax.scan(lambda q, k: jax.lax.cond(k < count, one, lambda _: nothing, q), q, jnp.arange(LAYERS))[1]
 
 
 @partial(jax.jit, static_argnames="odd", donate_argnames=("c", "kappa"))
 def advance(
-    c: Array, kappa: Array, one: Layers, two: Layers, first: Scalar, count: Scalar, blocks: Array, odd: bool
+    c: Array, kappa: Array, held: Layers, shift: Scalar, first: Scalar, count: Scalar, blocks: Array, odd: bool
 ) -> tuple[Array, Array]:
-    """(c, K/sqrt(q q')) after ``count`` layers from the ``first`` of those held, in the squares ``blocks`` (B, 2)."""
+    """(c, K/sqrt(q q')) after ``count`` layers from the ``first`` of those held, in the squares ``blocks`` (B, 2); the
+    inputs of the columns are held from ``shift`` on."""
     groups = STEP // GROUP // (2 if odd else 1)
 
     def layer(start: Array, level: Array, tile: tuple[Array, Array]) -> tuple[Array, Array]:
-        c, kappa = tile
+        (c, kappa), sides = tile, (start[0], start[1] + shift)
         x = c * c if odd else c
-        many = one.steps[level] * groups
+        many = held.steps[level] * groups
 
         def step(at: Array, sums: Array) -> Array:
             k = (many - 1 - at) * GROUP
-            a1, a2 = (
-                jax.lax.dynamic_slice(part.series, (0, level, k, s), (2, 1, GROUP, TILE))[:, 0]
-                for part, s in zip((one, two), start, strict=True)
-            )
+            a1, a2 = (jax.lax.dynamic_slice(held.series, (level, 0, k, s), (1, 2, GROUP, TILE))[0] for s in sides)
             # one array for both polynomials: the compiler makes vector code of a loop with one result, not with two
             for j in range(GROUP - 1, -1, -1):
                 sums = sums * x + a1[:, j, :, None] * a2[:, j, None]
@@ -166,8 +161,7 @@ def advance(
         value, slope = jax.lax.fori_loop(0, many, step, jnp.zeros((2, *c.shape), c.dtype))
         value = c * value if odd else value
         (bias1, skip1), (bias2, skip2) = (
-            jax.lax.dynamic_slice_in_dim(part.rest[:, level], s, TILE, axis=1)
-            for part, s in zip((one, two), start, strict=True)
+            jax.lax.dynamic_slice_in_dim(held.rest[level], s, TILE, axis=1) for s in sides
         )
         added, kept = value + bias1[:, None] * bias2, skip1[:, None] * skip2
         return jnp.clip(added + kept * c, -1.0, 1.0), added + (slope + kept) * kappa
@@ -184,14 +178,14 @@ def advance(
 
 def bound(tails: ndarray, rounding: float = 0.0) -> float:
     """What series cut short, and ``rounding`` of each layer's polynomial, change in K at most, relative to K(x, x),
-    after layers with these ``tails`` (6, L).
+    after layers with these ``tails`` (L, 6).
 
-    >>> bound(np.array([[0.0], [1e-9], [1.0], [5.0], [1.0], [1.0]]))
+    >>> bound(np.array([[0.0, 1e-9, 1.0, 5.0, 1.0, 1.0]]))
     5e-10
     """
     error_c, error_k, largest, least = 0.0, 0.0, 1.0, 1.0
     with np.errstate(over="ignore"):  # chaos without end
-        for left_out, slope_left_out, slope, curvature, flattest, added in tails.T:
+        for left_out, slope_left_out, slope, curvature, flattest, added in tails:
             turned = slope_left_out + rounding * slope + curvature * error_c
             error_c = left_out + rounding + slope * error_c
             error_k = error_c + slope * error_k + largest * turned

@@ -16,12 +16,14 @@ from jax import Array
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.hermite import GOOD, LAYERS, NEAR, ROUNDING, TILE, advance, bound, layers, padded, side
+from ntk_eoc.hermite import LAYERS, NEAR, ROUNDING, TILE, advance, bound, layers
 from ntk_eoc.lookup import PANELS, TERMS, fit, look_up, nodes
 from ntk_eoc.stretches import TINY
 
 SETTLED = {"float32": 1e-8, "float64": 4e-15}  # relative spread of variances that are as good as one
 FEW = 2  # squares of pairs; the table is one more
+
+Shares = tuple[Array | ndarray, Array | ndarray]  # of bias and of input, in the root of the first variance
 
 
 class Pairs(NamedTuple):
@@ -52,32 +54,34 @@ def pairs(
     (n, m), same = fold.shape, v1 is v2
     sigma_b, sigma_w = options["sigma_b"], options["sigma_w"]
     v = v1 if same else np.concatenate([v1, v2])
-    ends = ((0, n),) if same else ((0, n), (n, n + m))
     q = sigma_b**2 + sigma_w**2 * v
     root = np.sqrt(np.where(q > 0, q, 1.0))
     share, bias = sigma_w * np.sqrt(v) / root, sigma_b / root
-    cosine = jnp.copysign(1.0 - jnp.abs(fold), fold)
-    outer = (jnp.outer(part[slice(*ends[0])], part[slice(*ends[-1])]) for part in (bias, share))
-    c = padded(next(outer) + next(outer) * cosine, 2).astype(dtype)
+    c = _first(fold, (bias[:n], share[:n]), (bias[-m:], share[-m:]), dtype)
     state, blocks = (c, c + 0.0), _blocks(c.shape[0], c.shape[1], same)
-    found, tails, level, held, settled, earlier = [], [np.zeros((6, 0))], 1, 0, False, None
+    shift = second = 0 if same else c.shape[0]  # where the inputs of the columns are
+    q = np.concatenate(
+        [np.pad(part, (0, -part.size % TILE), mode="edge") for part in ([q] if same else [q[:n], q[n:]])]
+    )
+    found, tails, level, held, settled, earlier = [], [np.zeros((0, 6))], 1, 0, False, None
     for depth in depths:
         while level < depth:
             if not held and settled:  # every layer from here on is one of those held
                 held = LAYERS
             if not held:
                 near = bool(q.min() > 0 and q.max() < NEAR * q.min())
-                chunk, held = layers(act, jnp.asarray(q), near=near, good=GOOD[dtype], **options), LAYERS
-                parts = [side(chunk, *end, dtype=dtype, odd=odd) for end in ends]
+                now = jnp.asarray(q), min(LAYERS, depths[-1] - level)
+                chunk, held = layers(act, *now, near=near, odd=odd, dtype=dtype, **options), LAYERS
                 settled = np.ptp(chunk.q) <= SETTLED[dtype] * q.max()
-                if settled and len(blocks) > FEW and chunk.tails[2].max() <= 1 + 1 / depths[-1]:
-                    earlier, state, blocks = state, _start(dtype), blocks[:1]
-                    parts = [side(chunk, 0, TILE, dtype="float64", odd=odd)]
+                if settled and len(blocks) > FEW and chunk.tails[:, 2].max() <= 1 + 1 / depths[-1]:
+                    earlier, state, blocks, shift = state, _start(dtype), blocks[:1], 0
+                    if dtype != "float64":
+                        chunk = layers(act, *now, near=near, odd=odd, dtype="float64", **options)
             first, count = LAYERS - held, min(held, depth - level)
-            state = advance(*state, parts[0], parts[-1], first, count, blocks, odd)
-            tails.append(np.asarray(chunk.tails)[:, first : first + count])
+            state = advance(*state, chunk, shift, first, count, blocks, odd)
+            tails.append(np.asarray(chunk.tails)[first : first + count])
             level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
-        error, cut = (bound(np.concatenate(tails, axis=1), rounding) for rounding in (ROUNDING[dtype], 0.0))
+        error, cut = (bound(np.concatenate(tails), rounding) for rounding in (ROUNDING[dtype], 0.0))
         c, kappa = state
         if earlier is not None:
             functions, scales, worst = _since(*state, dtype)
@@ -85,8 +89,16 @@ def pairs(
             error = error + float(max(worst[0], worst[1:] @ most / (scales[1:] @ most)))
             c, kappa = (_looked_up(functions, scales, *earlier, which=which) for which in ("c", "kappa"))
         c, kappa = (_mirrored(part, n, m, same) for part in (c, kappa))
-        found.append(Pairs(c, kappa, q[:n], q[-m:], error, cut))
+        found.append(Pairs(c, kappa, q[:n], q[second : second + m], error, cut))
     return found
+
+
+@partial(jax.jit, static_argnames="dtype")
+def _first(fold: Array, left: Shares, right: Shares, dtype: str) -> Array:
+    """Correlations in the first layer, with zeros behind up to multiples of TILE."""
+    cosine = jnp.copysign(1.0 - jnp.abs(fold), fold)
+    c = left[0][:, None] * right[0] + left[1][:, None] * right[1] * cosine
+    return jnp.pad(c, [(0, -size % TILE) for size in c.shape]).astype(dtype)
 
 
 def _start(dtype: str) -> tuple[Array, Array]:

@@ -1,8 +1,8 @@
 """One block of a Gram matrix, ``block(x1, x2) -> (n, m)``: made once per kernel, then called for every pair of strips.
 
 Inputs of one norm, and inputs of any norms under a positively homogeneous activation without bias, take one fused
-program: the product of the directions, and the table of ``lookup``, whatever the depth is. Other inputs go through the
-layers of ``kernels``.
+program: the product of the directions, and the table of ``lookup``, whatever the depth is. Other inputs take the way
+that ``gram`` finds for them.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,8 @@ from numpy import ndarray
 
 from ntk_eoc.activations import get
 from ntk_eoc.errors import check_choice, check_depth, check_sigma, number, require_x64
-from ntk_eoc.kernels import check_inputs, kernels
+from ntk_eoc.gram import gram
+from ntk_eoc.kernels import check_inputs
 from ntk_eoc.lookup import look_up, lookup
 from ntk_eoc.profile import profile
 
@@ -77,9 +78,9 @@ def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", dev
     if not homogeneous and q0 is None:
 
         def layers(x1: Rows, x2: Rows | None) -> ndarray:
-            second = None if x2 is None else jnp.asarray(x2)
-            found = kernels(act, jnp.asarray(x1), second, sigma_b=sigma_b, sigma_w=sigma_w, depth=depth)
-            return _within(dtype, np.asarray(getattr(found, kernel.kind)))
+            found = gram(act, x1, x2, sigma_b=sigma_b, sigma_w=sigma_w, depth=depth)
+            logs = {"nngp": found.log_nngp, "ntk": found.log_ntk}
+            return _within(dtype, np.asarray(getattr(found, kernel.kind)) * np.exp(float(logs[kernel.kind])))
 
         return layers
     found = profile(act, [depth], sigma_b=sigma_b, sigma_w=sigma_w, q0=1.0 if homogeneous else q0)
