@@ -1,7 +1,8 @@
 """Gram matrices of NNGP and NTK: one call that finds the cheapest exact way for the inputs it is given.
 
 Where the kernel is a function of the angle (inputs of one norm; or any norms, a homogeneous phi and no bias) depth and
-activation cost one table, and each pair is then looked up in it. Elsewhere the recursion runs over pairs.
+activation cost one table, and each pair is then looked up in it. Elsewhere pairs go through the layers: as polynomials
+(``pairs``) where phi allows it, or by the recursion of ``kernels``, which needs no series and survives chaos.
 """
 
 from collections.abc import Sequence
