@@ -291,6 +291,8 @@ def test_files_that_are_no_inputs_are_refused(tmp_path: Path, content, sentence:
         read(path)
     np.save(path, np.eye(2, dtype=np.int32))
     assert read(path).dtype == np.float64
+    np.save(path, np.ones((2, 3), dtype=np.float32))
+    assert read(path).dtype == np.float32
 
 
 def test_the_command_line(tmp_path: Path, capsys) -> None:

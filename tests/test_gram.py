@@ -168,6 +168,13 @@ def test_more_pairs_than_a_square_holds() -> None:
     np.testing.assert_array_equal(whole.ntk, whole.ntk.T)
 
 
+def test_a_power_of_two_of_rows_is_mirrored_as_any_other_number() -> None:
+    """The compiler had taken minutes for 1,024 rows, and the program had overflown its stack."""
+    part = np.random.default_rng(0).normal(size=(1024, 1024))
+    found = np.asarray(expansions._mirrored(jnp.asarray(part), 1024, 1024, True))
+    np.testing.assert_array_equal(found, np.triu(part) + np.triu(part, 1).T)
+
+
 @pytest.mark.parametrize("name, sigma_b, sigma_w", [("gelu", 0.3, 1.0), ("erf", 0.2, 1.0), ("tanh", 0.2, 1.304)])
 @pytest.mark.thorough(first=1)
 def test_once_variances_have_settled_no_pair_goes_through_layers(

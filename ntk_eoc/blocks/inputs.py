@@ -27,6 +27,6 @@ def read(path: Path) -> Rows:
     x = x if x.dtype == np.float32 else x.astype(np.float64)
     if not np.isfinite(x).all():
         raise ValueError(f"inputs: expected finite numbers, got NaN or infinity in {path}")
-    if np.abs(x).max() > LARGEST:
-        raise ValueError(f"inputs: expected numbers up to {LARGEST:g}, got {np.abs(x).max():g} in {path}")
+    if (largest := float(np.abs(x).max())) > LARGEST:
+        raise ValueError(f"inputs: expected numbers up to {LARGEST:g}, got {largest:g} in {path}")
     return x
