@@ -93,6 +93,7 @@ def test_one_norm_allows_the_rounding_of_the_dtype_and_no_more() -> None:
         (lambda: block_function(Kernel("relu", (0.0, 9.0), 300), None)(ANY, None), "leaves the range of float32"),
         (lambda: block_function(RELU, None, devices=64), "devices: expected 1 to .* this process has, got 64"),
         (lambda: tile_size(6, 100), "memory: expected at least 256 bytes, for one row on each side, got 100"),
+        (lambda: tile_size(6, 9000, layered=True), "memory: expected at least 33056 bytes"),  # series of every row
         (lambda: solve(lambda v: v, np.ones((2, 1)), -1.0), "mu: expected ridges of at least 0, got -1"),
         (lambda: nystroem(block_function(RELU, None), ANY, rank=0), "rank: expected a number above 0"),
     ],
@@ -293,6 +294,15 @@ def test_files_that_are_no_inputs_are_refused(tmp_path: Path, content, sentence:
     assert read(path).dtype == np.float64
     np.save(path, np.ones((2, 3), dtype=np.float32))
     assert read(path).dtype == np.float32
+
+
+def test_blocks_that_go_through_layers_take_more_memory(tmp_path: Path) -> None:
+    options = {"dtype": "float64", "memory": 2**18}
+    for k, (kernel, x) in enumerate(
+        [(RELU, ANY), (Kernel("tanh", (0.2, 1.3), 2), EQUAL), (Kernel("tanh", (0.2, 1.3), 2), ANY)]
+    ):
+        found = gram_store(kernel, x, tmp_path / str(k), **options)
+        assert (found["tile"] < 8) == (k == 2)
 
 
 def test_the_command_line(tmp_path: Path, capsys) -> None:

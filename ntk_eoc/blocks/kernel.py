@@ -20,6 +20,7 @@ from numpy import ndarray
 from ntk_eoc.activations import get
 from ntk_eoc.errors import check_choice, check_depth, check_sigma, number, require_x64
 from ntk_eoc.gram import gram
+from ntk_eoc.hermite import LAYERS, TERMS
 from ntk_eoc.kernels import check_inputs
 from ntk_eoc.lookup import look_up, lookup
 from ntk_eoc.profile import profile
@@ -29,6 +30,7 @@ DTYPES = ("float32", "float64")
 CHUNK = 10_000  # pairs of close inputs that are taken at a time
 CLOSE = 1e-2  # below this 1 - cosine, and this close to opposite, a product of directions loses digits
 PER_PAIR = 64  # bytes that a pair of inputs takes while its block is computed, by count: eight float64 arrays
+LAYERED = {"row": 2 * LAYERS * TERMS * 8, "pair": 96}  # where blocks go through layers: series held, twelve arrays
 Rows = Float[ndarray, "_ d"]  # two strips of inputs need not be as many
 Block = Callable[[Rows, Rows | None], Float[ndarray, "n m"]]  # x2 = None: of x1 with itself, symmetric
 
@@ -59,6 +61,16 @@ def one_norm(x: Rows) -> float | None:
     return 0.5 * (low + high) if 0 < high <= low * (1 + _rounding(x)) else None
 
 
+def by_angle(kernel: Kernel, q0: float | None) -> bool:
+    """Whether blocks are functions of the angle: of one norm, or of any with a homogeneous activation and no bias.
+
+    >>> by_angle(Kernel("relu", (0.0, 1.0), 3), None), by_angle(Kernel("tanh", (0.0, 1.0), 3), None)
+    (True, False)
+    """
+    slopes, (sigma_b, sigma_w) = get(kernel.activation, kernel.kinks).slopes, kernel.sigmas
+    return q0 is not None or (slopes is not None and any(slopes) and sigma_b == 0 and sigma_w > 0)
+
+
 @lru_cache(maxsize=8)
 def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", devices: int = 1) -> Block:
     """The function of blocks of ``kernel`` for rows with |x|^2/d = q0, or of any norms if None.
@@ -74,8 +86,7 @@ def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", dev
     check_choice("kind", kernel.kind, KINDS), check_choice("dtype", dtype, DTYPES)
     act, depth, mesh = get(kernel.activation, kernel.kinks), check_depth(kernel.depth), _mesh(devices)
     sigma_b, sigma_w = check_sigma("sigma_b", kernel.sigmas[0]), check_sigma("sigma_w", kernel.sigmas[1])
-    homogeneous = act.slopes is not None and any(act.slopes) and sigma_b == 0 and sigma_w > 0
-    if not homogeneous and q0 is None:
+    if not by_angle(kernel, q0):
 
         def layers(x1: Rows, x2: Rows | None) -> ndarray:
             found = gram(act, x1, x2, sigma_b=sigma_b, sigma_w=sigma_w, depth=depth)
@@ -83,6 +94,7 @@ def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", dev
             return _within(dtype, np.asarray(getattr(found, kernel.kind)) * np.exp(float(logs[kernel.kind])))
 
         return layers
+    homogeneous = by_angle(kernel, None)  # then of any norms, also where they are one
     found = profile(act, [depth], sigma_b=sigma_b, sigma_w=sigma_w, q0=1.0 if homogeneous else q0)
     split, whole = (NamedSharding(mesh, PartitionSpec(axis)) for axis in ("rows", None))
     table, which = lookup(found, dtype), 1 if kernel.kind == "ntk" else 0

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 from tqdm import tqdm
 
-from ntk_eoc.blocks.kernel import PER_PAIR, Block, Kernel, Rows, block_function
+from ntk_eoc.blocks.kernel import LAYERED, PER_PAIR, Block, Kernel, Rows, block_function
 from ntk_eoc.cluster import spread
 from ntk_eoc.empirical.blocks import rows_within
 from ntk_eoc.errors import Scalar
@@ -41,14 +41,16 @@ Filled = tuple[Tile, Float[ndarray, "_ _"]]
 Compute = Callable[[Sequence[Tile]], Iterable[Filled]]  # the tiles asked for, in any order
 
 
-def tile_size(d: int, memory: Scalar = MEMORY) -> int:
-    """Rows of a tile of inputs with d entries whose computation takes at most ``memory`` bytes beside the inputs.
+def tile_size(d: int, memory: Scalar = MEMORY, *, layered: bool = False) -> int:
+    """Rows of a tile of inputs with d entries whose computation takes at most ``memory`` bytes beside the inputs and
+    the programs; more where it goes through layers (see ``by_angle``).
 
     >>> tile_size(784, 10)
     Traceback (most recent call last):
     ValueError: memory: expected at least 25152 bytes, for one row on each side, got 10
     """
-    return min(rows_within(memory, 4 * 8 * d, PER_PAIR), MOST)
+    row, pair = (LAYERED["row"], LAYERED["pair"]) if layered else (0, PER_PAIR)
+    return min(rows_within(memory, 4 * 8 * d + row, pair), MOST)
 
 
 def lower_half(n: int, size: int) -> list[Tile]:
