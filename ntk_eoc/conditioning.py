@@ -152,7 +152,8 @@ def _iterate(
         moved = (powers(delta, order) @ weights + lump * powers(delta, place[None])[:, 0]) / after
         turned = powers(delta, order - 1.0) @ (order * weights)
         turned = (turned + lump * place * powers(delta, place[None] - 1.0)[:, 0]) / after
-        new, slope = moved + kept / after * delta, (slope + kept) / after
+        new = jnp.clip(moved + kept / after * delta, 0.0, 2.0)  # chaos takes a correlation past -1 by rounding for good
+        slope = (slope + kept) / after
         more = added / after * small + slope  # a layer's own parameters see its branch alone
         gap = (moved * small + (slope - turned) * gap + turned) / more
         cut = jnp.maximum(cut, lump * place / after)

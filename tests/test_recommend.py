@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntk_eoc import conditioning
 from ntk_eoc import recommend as chooser
 from ntk_eoc.activations import NAMED, Activation, get
 from ntk_eoc.cli import main
@@ -119,6 +120,13 @@ def test_residual_branches_let_the_variance_grow_as_said() -> None:
 def test_odd_functions_without_biases_are_singular() -> None:
     for depth in (3, 30, 300):
         assert judge(ERF, Start(0.0, 2.0, None, False, 1.0), depth, False).condition == float("inf")
+
+
+def test_rounding_past_opposite_inputs_ends_in_no_nan() -> None:
+    """Releases round 2 - delta of opposite inputs differently; chaos had taken one of them out of float64."""
+    past = jnp.array([0.0, 1.0, 2.0 + 1e-12])
+    found = conditioning._iterate(ERF, False, False, True, 299, 4.0, 0.0, 2.0, past)
+    assert all(np.isfinite(part).all() for part in found) and float(found[1].max()) <= 2.0
 
 
 def test_a_start_that_no_number_holds_has_no_condition() -> None:
