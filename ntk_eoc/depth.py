@@ -28,6 +28,7 @@ from ntk_eoc.errors import (
 )
 from ntk_eoc.kernels import ARCHITECTURES, State, first_state, layer_by_layer
 from ntk_eoc.meanfield import chi, limit_variance, variance_map
+from ntk_eoc.stretches import is_homogeneous
 
 SLOW = 20_000  # layers that are computed one by one where an activation has no closed form
 LARGEST = 700.0  # of the logarithm of a kernel in float64
@@ -77,8 +78,8 @@ def depth_kernels(
     gap = 1.0 - cosine if gap is None else check_gap(gap)
     norm, both = jnp.array([q0]), jnp.array([[gap]])
     first = first_state(norm, norm, both, sigma_b=sigma_b, sigma_w=sigma_w)
-    scales = act.slopes is not None and sigma_b == 0 and sigma_w > 0 and any(act.slopes)
-    if scales and float(first.q1[0]) > 0:  # a square of tiny inputs may be 0
+    # a square of tiny inputs may be 0
+    if is_homogeneous(act) and sigma_b == 0 and sigma_w > 0 and float(first.q1[0]) > 0:
         return _homogeneous(act, first, wanted, sigma_w, architecture)
     q = limit_variance(act, sigma_b=sigma_b, sigma_w=sigma_w, q0=q0) if architecture == "ffnn" else np.inf
     settled = _layers_to_settle(act, float(first.q1[0]), q, sigma_b, sigma_w)

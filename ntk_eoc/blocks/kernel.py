@@ -24,6 +24,7 @@ from ntk_eoc.hermite import LAYERS, TERMS
 from ntk_eoc.kernels import check_inputs
 from ntk_eoc.lookup import look_up, lookup
 from ntk_eoc.profile import profile
+from ntk_eoc.stretches import is_homogeneous
 
 KINDS = ("ntk", "nngp")
 DTYPES = ("float32", "float64")
@@ -67,8 +68,8 @@ def by_angle(kernel: Kernel, q0: float | None) -> bool:
     >>> by_angle(Kernel("relu", (0.0, 1.0), 3), None), by_angle(Kernel("tanh", (0.0, 1.0), 3), None)
     (True, False)
     """
-    slopes, (sigma_b, sigma_w) = get(kernel.activation, kernel.kinks).slopes, kernel.sigmas
-    return q0 is not None or (slopes is not None and any(slopes) and sigma_b == 0 and sigma_w > 0)
+    act, (sigma_b, sigma_w) = get(kernel.activation, kernel.kinks), kernel.sigmas
+    return q0 is not None or (is_homogeneous(act) and sigma_b == 0 and sigma_w > 0)
 
 
 @lru_cache(maxsize=8)

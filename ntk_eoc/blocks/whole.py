@@ -37,8 +37,8 @@ def gram_store(
     1
     """
     begun, q0 = time.perf_counter(), one_norm(x)
-    size = tile_size(x.shape[1], memory, layered=not by_angle(kernel, q0))
     block = block_function(kernel, q0, dtype, devices)  # refuses what is wrong before anything is written
+    size = tile_size(x.shape[1], memory, layered=not by_angle(kernel, q0))
     block(x[:1], None)
     with connect(dask) if dask else nullcontext() as client:
         store = open_store(out, describe(kernel, x, dtype), size, resume=resume)
