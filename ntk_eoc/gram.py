@@ -26,6 +26,7 @@ from ntk_eoc.lookup import Lookup, look_up, lookup
 from ntk_eoc.pairs import pairs
 from ntk_eoc.profile import is_odd, profile
 from ntk_eoc.stack import Stack, at_folds, combine, stack
+from ntk_eoc.stretches import is_homogeneous
 
 DTYPES = ("float32", "float64")
 ONE_NORM = {"float32": 1e-7, "float64": 2e-14}  # relative spread of |x|^2 up to which inputs are of one norm
@@ -92,10 +93,9 @@ def gram(
     options = {"sigma_b": sigma_b, "sigma_w": sigma_w, "architecture": architecture}
     found = _by_angle(act, left, right, depths, dtype, options)
     exact = closed_form(act) is not None
-    if found is None and not (exact and act.kinks) and applies(act) and sigma_w > 0:
-        # steep, as erf of large inputs, a series is long; then the closed form is better
-        within, most = ("float64", ERROR[dtype]) if exact else (dtype, np.inf)  # float32 rounds in each layer
-        found = _expanded(act, left, right, depths, dtype, options, within, most)
+    if not (exact and act.kinks) and applies(act) and sigma_w > 0:
+        for width in ("float64",) if exact or dtype == "float64" else DTYPES:  # float32 rounds in each layer
+            found = found or _expanded(act, left, right, depths, dtype, width, options)
     if found is None:
         found = _pair_by_pair(act, left, right, depths, dtype, options)
     if np.ndim(depth) and len(depths) == 1:
@@ -131,7 +131,7 @@ def _one_angle(
     if sigma_w == 0:
         return None
     d = left[0].shape[1]
-    if sigma_b == 0 and act.slopes is not None and any(act.slopes):
+    if sigma_b == 0 and is_homogeneous(act):
         return None, (left[1] / d**0.5, right[1] / d**0.5)
     norms = np.concatenate([left[1], right[1]])
     low, high = norms.min(), norms.max()
@@ -189,33 +189,27 @@ def _stacked(found: Stack, fold: ndarray, same: bool, scales: tuple[ndarray, nda
 
 
 def _expanded(
-    act: Activation,
-    left: Rows,
-    right: Rows,
-    depths: tuple[int, ...],
-    dtype: str,
-    options: dict,
-    within: str,
-    most: float,
+    act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, width: str, options: dict
 ) -> Gram | None:
-    """Any norms, by ``pairs`` in the dtype ``within``, or in float64 where that is too narrow; carried with its scale,
-    as a function of the angle is. None if series leave out more than ``most``, or the error is not below LOOSE."""
+    """Any norms, by ``pairs`` in the dtype ``width``; carried with its scale, as a function of the angle is. None if
+    the error is not below LOOSE, or series leave out more than the dtype holds where a closed form does not: those of
+    a steep phi, as erf of large inputs, are long."""
+    most = np.inf if closed_form(act) is None else ERROR[dtype]
     v1 = left[1] ** 2 / left[0].shape[1]
     v2 = v1 if left is right else right[1] ** 2 / right[0].shape[1]
     rest = {name: options[name] for name in ("sigma_b", "sigma_w")}
     rest |= {"odd": is_odd(act), "skip": options["architecture"] == "residual"}
     each, error = [], 0.0
-    for found in pairs(act, folds(left, right), v1, v2, depths, dtype=within, **rest):
+    for found in pairs(act, folds(left, right), v1, v2, depths, dtype=width, **rest):
         if found.cut > most or not found.error < LOOSE:
-            wider = within == "float32"
-            return _expanded(act, left, right, depths, dtype, options, "float64", most) if wider else None
+            return None
         largest = np.array([1.0, max(float(found.kappa.max()), 1.0)]) * max(found.q1.max(), found.q2.max(), 1e-300)
         _, logs = _split(np.log(largest), dtype)
         roots = np.sqrt(found.q1), np.sqrt(found.q2)
         parts = (_rescaled(part, by, *roots, dtype) for part, by in zip((found.c, found.kappa), logs, strict=True))
         each.append((*parts, *logs))
         error = max(error, found.error)
-    return _together(each, error if within == dtype else max(error, ERROR[dtype]))
+    return _together(each, error if width == dtype else max(error, ERROR[dtype]))
 
 
 def _together(each: list[tuple[Array, ...]], error: float) -> Gram:

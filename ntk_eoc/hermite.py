@@ -29,7 +29,7 @@ WEIGHTS = np.stack([ORDER**0, ORDER, ORDER * (ORDER - 1)]).reshape(3, -1, STEP) 
 LAYERS = 8  # whose coefficients are held at a time
 VARIANCES, NEAR = 32, 100.0  # variances that coefficients are interpolated from, where no ratio of two is larger
 TILE = 256  # pairs pass through the layers in squares that stay in the cache
-GROUP = 16  # terms in one go: as many as the compiler turns into one good loop (8, and 32, take three times as long)
+GROUP = 16  # terms in one go: as many as the compiler turns into one good loop (8 and 32 are slower)
 # Panels of the quadrature: fine enough for h_255, and finer where a steep phi turns.
 PANELS = np.concatenate([0.5 ** np.arange(10, 1, -1), np.arange(0.5, 12.1, 0.5)])
 

@@ -59,7 +59,7 @@ def pairs(
     share, bias = sigma_w * np.sqrt(v) / root, sigma_b / root
     c = _first(fold, (bias[:n], share[:n]), (bias[-m:], share[-m:]), dtype)
     state, blocks = (c, c + 0.0), _blocks(c.shape[0], c.shape[1], same)
-    shift = second = 0 if same else c.shape[0]  # where the inputs of the columns are
+    second = 0 if same else c.shape[0]  # where the inputs of the columns are
     q = np.concatenate(
         [np.pad(part, (0, -part.size % TILE), mode="edge") for part in ([q] if same else [q[:n], q[n:]])]
     )
@@ -68,17 +68,17 @@ def pairs(
         while level < depth:
             if not held and settled:  # every layer from here on is one of those held
                 held = LAYERS
-            if not held:
+            elif not held:
                 near = bool(q.min() > 0 and q.max() < NEAR * q.min())
                 now = jnp.asarray(q), min(LAYERS, depths[-1] - level)
                 chunk, held = layers(act, *now, near=near, odd=odd, dtype=dtype, **options), LAYERS
                 settled = np.ptp(chunk.q) <= SETTLED[dtype] * q.max()
                 if settled and len(blocks) > FEW and chunk.tails[:, 2].max() <= 1 + 1 / depths[-1]:
-                    earlier, state, blocks, shift = state, _start(dtype), blocks[:1], 0
+                    earlier, state, blocks = state, _start(dtype), blocks[:1]
                     if dtype != "float64":
                         chunk = layers(act, *now, near=near, odd=odd, dtype="float64", **options)
             first, count = LAYERS - held, min(held, depth - level)
-            state = advance(*state, chunk, shift, first, count, blocks, odd)
+            state = advance(*state, chunk, second if earlier is None else 0, first, count, blocks, odd)
             tails.append(np.asarray(chunk.tails)[first : first + count])
             level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
         error, cut = (bound(np.concatenate(tails), rounding) for rounding in (ROUNDING[dtype], 0.0))
