@@ -19,12 +19,10 @@ from numpy import ndarray
 from numpy.polynomial.chebyshev import chebint, chebpts1, chebvander
 
 from ntk_eoc.activations import Activation, derivative
-from ntk_eoc.panels import REACH, SCALE
+from ntk_eoc.panels import LEGENDRE, LEGENDRE_WEIGHTS, REACH, SCALE
 
 GONE = 1e-16  # of phi'' at its largest: what may be left of it where the marks end
 GRADED = 21  # panels that halve towards 0, where a and b are narrow: pairs of nearly equal or opposite points
-
-_LEGENDRE, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 @lru_cache(maxsize=64)
@@ -57,7 +55,7 @@ def slope_gaps(act: Activation, q: float, s: ndarray, theta: ndarray, edges: nda
     half = np.concatenate([np.arcsin(s), theta.ravel() / 2])  # near pi its cosine has digits that its sine has not
     h = q * products(act, q, 2 * np.sin(half) ** 2, 2 * np.cos(half) ** 2)
     end = np.sin(edges[0] / 2)
-    t, weight = 0.5 + 0.5 * _LEGENDRE, 0.5 * _WEIGHTS
+    t, weight = 0.5 + 0.5 * LEGENDRE, 0.5 * LEGENDRE_WEIGHTS
     parts = np.outer(np.append(s, end), t)  # g = s^2 times the mean of h over them: relative accuracy at any s
     between = chebvander(2 * parts / end - 1, s.size - 1) @ _series(h[: s.size])
     first = np.append(s, end) ** 2 * (between @ (4 * t * weight))
@@ -101,7 +99,7 @@ def _nodes(q: float) -> tuple[ndarray, ndarray]:
     graded = min(marks[0], steps[1]) * 0.5 ** np.arange(GRADED)
     edges = np.sort(np.minimum(np.concatenate([steps, marks, graded]), min(marks[-1], steps[-1])))
     half = 0.5 * np.diff(edges)[:, None]
-    return (0.5 * (edges[1:] + edges[:-1])[:, None] + half * _LEGENDRE).ravel(), (half * _WEIGHTS).ravel()
+    return (0.5 * (edges[1:] + edges[:-1])[:, None] + half * LEGENDRE).ravel(), (half * LEGENDRE_WEIGHTS).ravel()
 
 
 @partial(jax.jit, static_argnums=0)

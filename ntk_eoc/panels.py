@@ -17,7 +17,7 @@ SCALE = np.array([*-_RIGHT[::-1], 0, *_RIGHT])
 TAIL = np.outer(SCALE[[0, -1]], 2.0 ** np.arange(1, 13)).ravel()  # and where one with an algebraic tail does: doubling
 EVEN = (8, 12, 16, 24, 32)  # panels for variances up to 1, 2, 4, 8 and 16
 
-_LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(NODES)
+LEGENDRE, LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 
 
 def even(panels: int) -> np.ndarray:
@@ -36,8 +36,8 @@ def normal_rule(breaks: Array, halved: bool = False) -> tuple[Array, Array]:
     if halved:
         edges = jnp.sort(jnp.concatenate([edges, 0.5 * (edges[1:] + edges[:-1])]))
     half, middle = 0.5 * jnp.diff(edges), 0.5 * (edges[1:] + edges[:-1])
-    z = (middle[:, None] + half[:, None] * _LEGENDRE).ravel()
-    weight = (half[:, None] * _LEGENDRE_WEIGHTS).ravel()
+    z = (middle[:, None] + half[:, None] * LEGENDRE).ravel()
+    weight = (half[:, None] * LEGENDRE_WEIGHTS).ravel()
     return z, weight * jnp.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 
 
@@ -66,6 +66,6 @@ def choose_rule(variances: tuple[Array, ...], delta: Array) -> Rule:
     if known and len(variances) == 1:
         half = "y" if (gaps <= 1.0).all() else "x" if (gaps > 1.0).all() else ""
     close = bool((gaps < 1e-4).any())
-    if largest > 16.0:
+    if not largest <= 16.0:  # or no number any more
         return Rule(tuple(STEPS), tuple(SCALE), close, half)
     return Rule(tuple(even(EVEN[math.ceil(math.log2(max(largest, 1.0)))])), (), close, half)

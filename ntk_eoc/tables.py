@@ -18,7 +18,7 @@ from jax import Array
 from numpy.polynomial import Chebyshev
 from numpy.polynomial.chebyshev import chebpts1, chebvander
 
-from ntk_eoc import bends
+from ntk_eoc import bends, lines
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import slope_gap_form
 from ntk_eoc.errors import Scalar, require_x64
@@ -71,8 +71,11 @@ def table_on(edges: np.ndarray, act: Activation, q: Scalar) -> Table:
     to_series = np.linalg.inv(chebvander(unit, DEGREE - 1)).T
     inner_s = np.sin(edges[0] / 2) * 0.5 * (1 + chebpts1(SERIES))
     theta = 0.5 * (edges[1:] + edges[:-1])[:, None] + 0.5 * np.diff(edges)[:, None] * unit
-    if slope_gap_form(act) is None and bends.applies(act):
+    exact = slope_gap_form(act) is not None
+    if not exact and bends.applies(act):
         g = bends.slope_gaps(act, float(q), inner_s, theta, edges)
+    elif not exact and lines.applies(act):
+        g = lines.slope_gaps(act, float(q), np.append(2 * np.arcsin(inner_s), theta))
     else:
         g = _slope_gaps(act, variance, 2 * np.concatenate([inner_s, np.sin(theta / 2).ravel()]) ** 2)
     inner, rows = _inner_series(inner_s, g[:SERIES], np.sin(edges[0] / 2), power), g[SERIES:].reshape(theta.shape)

@@ -22,6 +22,7 @@ ORDER = [
     "maps",
     "meanfield",
     "bends",
+    "lines",
     "tables",
     "octaves",
     "stretches",
