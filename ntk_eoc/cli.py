@@ -87,6 +87,7 @@ def add_gram(sub: Parser) -> None:
     sub.add_argument("--depth", type=real, required=True, help="number of layers")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the matrix, gram.npy")
     sub.add_argument("--kernel", default="ntk", help="ntk (default) or nngp")
+    sub.add_argument("--architecture", default="ffnn", help="ffnn (default) or residual")
     sub.add_argument("--dtype", default="float32", help="float32 (default) or float64")
     sub.add_argument("--memory", type=size, default="512M", help="for one block, in bytes or as 512M (default) or 2G")
     sub.add_argument("--resume", action="store_true", help="go on with an unfinished matrix in that folder")

@@ -146,7 +146,8 @@ def run_gram(args: argparse.Namespace) -> Answer:
     from ntk_eoc.errors import check_depth
 
     kinks = tuple(activation_of(args).kinks) if args.kinks else ()
-    kernel = Kernel(args.activation, (args.sigma_b, args.sigma_w), check_depth(args.depth), args.kernel, kinks)
+    sigmas, depth = (args.sigma_b, args.sigma_w), check_depth(args.depth)
+    kernel = Kernel(args.activation, sigmas, depth, args.kernel, kinks, args.architecture)
     options = {name: getattr(args, name) for name in ("dtype", "memory", "resume", "devices", "dask")}
     return gram_store(kernel, read(args.inputs), args.out, **options)
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ntk_eoc.profile import Profile, at_angles
@@ -58,8 +58,8 @@ def lookup(found: Profile, dtype: str = "float64", rough: float = 0.0) -> Lookup
     # relative to the kernel at angles like these; obtuse ones include those where it may vanish
     size = np.abs(values).reshape(2, 2, OCTAVES, -1).max(axis=-1)
     size[1] = size[1].max(axis=-1, keepdims=True)
-    tail = last.reshape(2, 2, OCTAVES, -1)[..., : OCTAVES - 1, :].max(axis=-1)
-    worst = float((tail / np.maximum(size[..., : OCTAVES - 1], TINY)).max())
+    tail = np.where(reached(dtype), last, 0.0).reshape(2, 2, OCTAVES, -1).max(axis=-1)
+    worst = float((tail / np.maximum(size, TINY)).max())
     if not worst <= max(RESOLVED[dtype], rough):
         raise RuntimeError(f"lookup: the kernel is not resolved in the angle, relative error {worst:.1e}")
     error = 0.0 if worst <= RESOLVED[dtype] else worst
@@ -72,6 +72,11 @@ def nodes(dtype: str) -> Float[ndarray, "P n"]:
     # 2^(octave - OCTAVES) (1 + (step + (1 + point)/2)/2^BITS), as ``look_up`` takes it apart
     step = (panel % (1 << BITS))[:, None] + 0.5 * (1.0 + _points(TERMS[dtype]))
     return np.minimum(np.ldexp(1.0 + step / (1 << BITS), (panel >> BITS)[:, None] - OCTAVES), 1.0)
+
+
+def reached(dtype: str) -> Bool[ndarray, " P"]:
+    """The panels that a pair may be looked up in: beyond right angles it is on the other side."""
+    return np.asarray(nodes(dtype).min(axis=1) < 0.5**0.5)
 
 
 def fit(values: Float[ndarray, "2 F P n"]) -> tuple[Float[ndarray, "_ _"], Float[ndarray, "2 F P"]]:

@@ -17,12 +17,13 @@ from numpy import ndarray
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.hermite import LAYERS, NEAR, ROUNDING, TILE, advance, bound, layers
-from ntk_eoc.lookup import PANELS, TERMS, fit, look_up, nodes
+from ntk_eoc.lookup import PANELS, TERMS, fit, look_up, nodes, reached
 from ntk_eoc.stretches import TINY
 
 SETTLED = {"float32": 1e-8, "float64": 4e-15}  # relative spread of variances that are as good as one
 FEW = 2  # squares of pairs; the table is one more
 
+State = tuple[Array, Array]  # correlations and K/sqrt(q q') of pairs
 Shares = tuple[Array | ndarray, Array | ndarray]  # of bias and of input, in the root of the first variance
 
 
@@ -82,14 +83,9 @@ def pairs(
             tails.append(np.asarray(chunk.tails)[first : first + count])
             level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
         error, cut = (bound(np.concatenate(tails), rounding) for rounding in (ROUNDING[dtype], 0.0))
-        c, kappa = state
-        if earlier is not None:
-            functions, scales, worst = _since(*state, dtype)
-            most = np.array([1.0, float(earlier[1].max())])  # K(x, x)/q
-            error = error + float(max(worst[0], worst[1:] @ most / (scales[1:] @ most)))
-            c, kappa = (_looked_up(functions, scales, *earlier, which=which) for which in ("c", "kappa"))
+        (c, kappa), unresolved = (state, 0.0) if earlier is None else _by_table(*earlier, _since(*state, dtype))
         c, kappa = (_mirrored(part, n, m, same) for part in (c, kappa))
-        found.append(Pairs(c, kappa, q[:n], q[second : second + m], error, cut))
+        found.append(Pairs(c, kappa, q[:n], q[second : second + m], error + unresolved, cut))
     return found
 
 
@@ -118,8 +114,16 @@ def _since(c: Array, kappa: Array, dtype: str) -> tuple[Array, ndarray, ndarray]
     values = np.stack([part.reshape(shape) for part in (after, empty, full - empty)], axis=1)
     scales = np.maximum(values[0, :, 0, 0], TINY)
     polynomials, last = fit(values / scales[:, None, None])
-    used = nodes(dtype).min(axis=1) < 0.5**0.5  # the others are reached from the other side
-    return jnp.asarray(polynomials, dtype), scales, scales * last[..., used].max(axis=(0, 2))
+    return jnp.asarray(polynomials, dtype), scales, scales * last[..., reached(dtype)].max(axis=(0, 2))
+
+
+def _by_table(c: Array, kappa: Array, since: tuple[Array, ndarray, ndarray]) -> tuple[State, float]:
+    """Pairs after the layers that ``_since`` made functions of, and what these leave of K unresolved, over K(x, x)."""
+    functions, scales, worst = since
+    most = np.array([1.0, float(kappa.max())])  # K(x, x)/q
+    error = float(max(worst[0], worst[1:] @ most / (scales[1:] @ most)))
+    after, added = (_looked_up(functions, scales, c, kappa, which=which) for which in ("c", "kappa"))
+    return (after, added), error
 
 
 @partial(jax.jit, static_argnames="which")

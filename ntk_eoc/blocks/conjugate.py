@@ -54,7 +54,8 @@ def nystroem(block: Block, x: Rows, *, rank: int = RANK, memory: Scalar = MEMORY
     >>> nystroem(block, np.eye(3), rank=3).values.round(12).tolist()
     [0.666666666667, 0.666666666667, 0.666666666667]
     """
-    count, size = min(int(check_positive("rank", rank)), len(x)), tile_size(x.shape[1], memory)
+    count = min(int(check_positive("rank", rank)), len(x))
+    size = tile_size(x.shape[1], memory, layered=block.layered)
     chosen = np.sort(np.random.RandomState(seed).permutation(len(x))[:count])
     strips = [slice(i, i + size) for i in range(0, len(x), size)]
     square = _columns(block, x[chosen], x[chosen], size).astype(np.float64)

@@ -8,6 +8,7 @@ that ``gram`` finds for them.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from ntk_eoc.activations import get
 from ntk_eoc.errors import check_choice, check_depth, check_sigma, number, require_x64
 from ntk_eoc.gram import gram
 from ntk_eoc.hermite import LAYERS, TERMS
-from ntk_eoc.kernels import check_inputs
+from ntk_eoc.kernels import ARCHITECTURES, check_inputs
 from ntk_eoc.lookup import look_up, lookup
 from ntk_eoc.profile import profile
 from ntk_eoc.stretches import is_homogeneous
@@ -33,12 +34,12 @@ CLOSE = 1e-2  # below this 1 - cosine, and this close to opposite, a product of 
 PER_PAIR = 64  # bytes that a pair of inputs takes while its block is computed, by count: eight float64 arrays
 LAYERED = {"row": 2 * LAYERS * TERMS * 8, "pair": 96}  # where blocks go through layers: series held, twelve arrays
 Rows = Float[ndarray, "_ d"]  # two strips of inputs need not be as many
-Block = Callable[[Rows, Rows | None], Float[ndarray, "n m"]]  # x2 = None: of x1 with itself, symmetric
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Which kernel: NTK or NNGP of a dense network; ``sigmas`` = (sigma_b, sigma_w) are standard deviations.
+    """Which kernel: NTK or NNGP of a dense network, "ffnn" or "residual"; ``sigmas`` = (sigma_b, sigma_w) are standard
+    deviations.
 
     ``activation`` is a name that ``activations.get`` knows and ``kinks`` what it is given with it, so that a kernel
     can be compared, written into a file, and sent to another process.
@@ -49,6 +50,19 @@ class Kernel:
     depth: int
     kind: str = "ntk"
     kinks: tuple[float, ...] = ()
+    architecture: str = "ffnn"
+
+
+@dataclass(frozen=True)
+class Block:
+    """``block(x1, x2)`` is K(x1, x2), (n, m), or for x2 = None that of x1 with itself, symmetric; ``layered`` says
+    whether pairs go through layers, which takes more memory than a function of their angle."""
+
+    compute: Callable[[Rows, Rows | None], Float[ndarray, "n m"]]
+    layered: bool
+
+    def __call__(self, x1: Rows, x2: Rows | None) -> Float[ndarray, "n m"]:
+        return self.compute(x1, x2)
 
 
 def one_norm(x: Rows) -> float | None:
@@ -87,16 +101,18 @@ def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", dev
     check_choice("kind", kernel.kind, KINDS), check_choice("dtype", dtype, DTYPES)
     act, depth, mesh = get(kernel.activation, kernel.kinks), check_depth(kernel.depth), _mesh(devices)
     sigma_b, sigma_w = check_sigma("sigma_b", kernel.sigmas[0]), check_sigma("sigma_w", kernel.sigmas[1])
+    skip = check_choice("architecture", kernel.architecture, ARCHITECTURES)
+    options: dict[str, Any] = {"sigma_b": sigma_b, "sigma_w": sigma_w, "architecture": skip}
     if not by_angle(kernel, q0):
 
         def layers(x1: Rows, x2: Rows | None) -> ndarray:
-            found = gram(act, x1, x2, sigma_b=sigma_b, sigma_w=sigma_w, depth=depth)
+            found = gram(act, x1, x2, depth=depth, **options)
             logs = {"nngp": found.log_nngp, "ntk": found.log_ntk}
             return _within(dtype, np.asarray(getattr(found, kernel.kind)) * np.exp(float(logs[kernel.kind])))
 
-        return layers
+        return Block(layers, layered=True)
     homogeneous = by_angle(kernel, None)  # then of any norms, also where they are one
-    found = profile(act, [depth], sigma_b=sigma_b, sigma_w=sigma_w, q0=1.0 if homogeneous else q0)
+    found = profile(act, [depth], q0=1.0 if homogeneous else q0, **options)
     split, whole = (NamedSharding(mesh, PartitionSpec(axis)) for axis in ("rows", None))
     table, which = lookup(found, dtype), 1 if kernel.kind == "ntk" else 0
     scale = float(np.exp(0.5 * (table.log_diagonal if which else table.log_q)))
@@ -118,7 +134,7 @@ def block_function(kernel: Kernel, q0: float | None, dtype: str = "float32", dev
             values = np.tril(values) + np.tril(values, -1).T
         return _within(dtype, values)
 
-    return fused
+    return Block(fused, layered=False)
 
 
 @partial(jax.jit, static_argnums=3)
@@ -158,7 +174,8 @@ def _close_folds(left: ndarray, right: ndarray) -> ndarray:
 
 def _within(dtype: str, values: ndarray) -> ndarray:
     if not np.abs(values).max(initial=0.0) <= np.finfo(dtype).max:
-        raise ValueError(f"depth: the kernel leaves the range of {dtype}; expected fewer layers")
+        wider = ", or float64" if dtype == "float32" else ""
+        raise ValueError(f"depth: the kernel leaves the range of {dtype}; expected fewer layers{wider}")
     return values.astype(dtype)
 
 

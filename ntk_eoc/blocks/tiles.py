@@ -43,7 +43,7 @@ Compute = Callable[[Sequence[Tile]], Iterable[Filled]]  # the tiles asked for, i
 
 def tile_size(d: int, memory: Scalar = MEMORY, *, layered: bool = False) -> int:
     """Rows of a tile of inputs with d entries whose computation takes at most ``memory`` bytes beside the inputs and
-    the programs; more where it goes through layers (see ``by_angle``).
+    the programs; more where it is ``layered`` (see ``Block``).
 
     >>> tile_size(784, 10)
     Traceback (most recent call last):
@@ -108,7 +108,7 @@ def product(tiles: Iterable[Filled], v: Outputs) -> Float64[ndarray, "N o"]:
 
 def cross_product(block: Block, x1: Rows, x2: Rows, v: Outputs, memory: Scalar = MEMORY) -> Float64[ndarray, "M o"]:
     """K(x1, x2) v without ever holding more than one tile of K."""
-    size, total = tile_size(x1.shape[1], memory), np.zeros((len(x1), v.shape[1]))
+    size, total = tile_size(x1.shape[1], memory, layered=block.layered), np.zeros((len(x1), v.shape[1]))
     corners = [(i, j) for i in range(0, len(x1), size) for j in range(0, len(x2), size)]
     for i, j in bar(corners, "cross Gram"):
         total[i : i + size] += block(x1[i : i + size], x2[j : j + size]) @ v[j : j + size]

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ntk_eoc.blocks.kernel import Kernel, Rows, block_function, by_angle, one_norm
+from ntk_eoc.blocks.kernel import Kernel, Rows, block_function, one_norm
 from ntk_eoc.blocks.store import GRAM, describe, fill, open_store
 from ntk_eoc.blocks.tiles import MEMORY, here, on_cluster, tile_size
 from ntk_eoc.cluster import connect
@@ -38,7 +38,7 @@ def gram_store(
     """
     begun, q0 = time.perf_counter(), one_norm(x)
     block = block_function(kernel, q0, dtype, devices)  # refuses what is wrong before anything is written
-    size = tile_size(x.shape[1], memory, layered=not by_angle(kernel, q0))
+    size = tile_size(x.shape[1], memory, layered=block.layered)
     block(x[:1], None)
     with connect(dask) if dask else nullcontext() as client:
         store = open_store(out, describe(kernel, x, dtype), size, resume=resume)

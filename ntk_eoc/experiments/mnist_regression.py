@@ -86,7 +86,7 @@ def row(activation: str, depth: int, config: RegressionConfig, given: Images, fo
     """
     kernel, y, clock = kernel_of(activation, depth), targets(given.y), [time.perf_counter()]
     block = block_function(kernel, one_norm(given.x), DTYPE)
-    size = tile_size(given.x.shape[1], config.memory)
+    size = tile_size(given.x.shape[1], config.memory, layered=block.layered)
     store = open_store(folder, describe(kernel, given.x, DTYPE), size, resume=True)
     computed = fill(store, partial(here, block, given.x))
     clock.append(time.perf_counter())
