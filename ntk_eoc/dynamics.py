@@ -179,20 +179,26 @@ def predicted_ensemble(
     return Ensemble(_filtered(cross, gain, vectors, y), _no_negative(start - 2 * shared + own, start))
 
 
+def _after(moments: Array, rates: Array) -> Array:
+    """moments times rates below 0, (T, N): 0 at once, and in the end without end, also of rates that underflow."""
+    t = moments[:, None]
+    return jnp.where(t == 0, 0.0, jnp.where(jnp.isinf(t), -jnp.inf, t * rates))
+
+
 @jax.jit
 def _flow(values: Array, times: Array) -> tuple[Array, Array]:
     alive = values > 0
-    exponent = -times[:, None] * jnp.where(alive, values, 1.0) / len(values)
+    exponent = _after(times, -jnp.where(alive, values, 1.0) / len(values))
     return jnp.where(alive, jnp.exp(exponent), 1.0), jnp.where(alive, -jnp.expm1(exponent), 0.0)
 
 
 @jax.jit
 def _descent(values: Array, steps: Array, rate: Scalar) -> tuple[Array, Array]:
-    alive, k = values > 0, steps[:, None]
+    alive = values > 0
     step = rate * jnp.where(alive, values, 1.0) / len(values)
     past = step > 1  # this direction jumps over its target, to and fro
-    exponent = jnp.where(k == 0, 0.0, k * jnp.log1p(-jnp.where(past, 2.0 - step, step)))  # k log |1 - step|
-    size, negative = jnp.exp(exponent), past & (k % 2 == 1)
+    exponent = _after(steps, jnp.log1p(-jnp.where(past, 2.0 - step, step)))  # k log |1 - step|
+    size, negative = jnp.exp(exponent), past & (steps[:, None] % 2 == 1)
     kept, learned = jnp.where(negative, -size, size), jnp.where(negative, 1.0 + size, -jnp.expm1(exponent))
     return jnp.where(alive, kept, 1.0), jnp.where(alive, learned, 0.0)
 

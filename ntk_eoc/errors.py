@@ -101,6 +101,19 @@ def traceable_sigma(name: str, value: Scalar) -> Scalar:
     return value if isinstance(value, jax.core.Tracer) else check_sigma(name, value)
 
 
+def check_inputs_fit(name: str, x: jax.Array) -> None:
+    """Inputs of a finite network: finite, and no larger than their dtype can square. Not looked at inside a trace."""
+    if isinstance(x, jax.core.Tracer):
+        return
+    largest = float(np.abs(x).max())
+    if not math.isfinite(largest):
+        raise ValueError(f"{name}: expected finite inputs, got NaN or infinity")
+    if largest > (most := min(LARGEST, float(jnp.finfo(x.dtype).max) ** 0.5)):
+        raise ValueError(
+            f"{name}: expected inputs up to {most:.2g}, whose squares {x.dtype} can carry, got {largest:.2g}"
+        )
+
+
 def listed(name: str, value: object) -> Sequence[Any]:
     """``value`` as a list; ``TypeError`` for what has no order or no end, or is a word."""
     if isinstance(value, str | bytes | dict) or not hasattr(value, "__len__") or not hasattr(value, "__getitem__"):

@@ -200,10 +200,12 @@ def _expanded(
     rest = {name: options[name] for name in ("sigma_b", "sigma_w")}
     rest |= {"odd": is_odd(act), "skip": options["architecture"] == "residual"}
     each, error = [], 0.0
-    for found in pairs(act, folds(left, right), v1, v2, depths, dtype=width, **rest):
+    for depth, found in zip(depths, pairs(act, folds(left, right), v1, v2, depths, dtype=width, **rest), strict=True):
+        largest = np.array([1.0, max(float(found.kappa.max()), 1.0)]) * max(found.q1.max(), found.q2.max(), 1e-300)
+        if width == "float64" and not np.isfinite(largest).all():
+            raise ValueError(f"depth: the kernels leave the range of float64; expected fewer layers here, got {depth}")
         if found.cut > most or not found.error < LOOSE:
             return None
-        largest = np.array([1.0, max(float(found.kappa.max()), 1.0)]) * max(found.q1.max(), found.q2.max(), 1e-300)
         _, logs = _split(np.log(largest), dtype)
         roots = np.sqrt(found.q1), np.sqrt(found.q2)
         parts = (_rescaled(part, by, *roots, dtype) for part, by in zip((found.c, found.kappa), logs, strict=True))

@@ -28,6 +28,7 @@ ON_THE_EDGE = 1e-8  # |chi - 1| up to which (sigma_b, sigma_w) is said to lie on
 SEARCH = (1e-8, 1e8)  # variances between which Edge-of-Chaos points are searched for
 CLOSE = 1e-17  # 1 - c* is looked for down to it; on the Edge of Chaos, within ON_THE_EDGE, it would be smaller
 FAR = 1e12  # a variance that grows past this is said to diverge
+LEAST = 1e-270  # a variance whose slope is still known at a tenth of it
 
 
 class EocPoint(NamedTuple):
@@ -128,10 +129,11 @@ def limit_variance(act: Activation, *, sigma_b: Scalar, sigma_w: Scalar, q0: Sca
     start = sigma_b**2 + sigma_w**2 * q0
     if start == 0.0:
         return float(_settle(act, 0.0, sigma_b, sigma_w)) if float(act.phi(jnp.array(0.0))) else 0.0
-    excess = partial(_variance_excess, act, sigma_b=sigma_b, sigma_w=sigma_w)
+    excess, origin = partial(_variance_excess, act, sigma_b=sigma_b, sigma_w=sigma_w), start
+    start = max(start, LEAST)  # whatever is smaller goes where it does
     first = float(excess(jnp.array(start)))
     if abs(first) < 1e-14:
-        return start
+        return origin
     end = max(FAR, 10 * start) if first > 0 else min(1e-12, 0.1 * start) if sigma_b == 0 else 0.5 * sigma_b**2
     path = np.geomspace(start, end, 241)
     values = np.asarray(excess(jnp.asarray(path)))

@@ -144,6 +144,17 @@ def test_descent_has_the_limit_of_the_flow_up_to_the_stability_bound() -> None:
         descent(spectrum, 1, rate=bound)
 
 
+@pytest.mark.parametrize("rate", [5e-324, 1e-310, 1e-5])
+def test_in_the_end_the_smallest_rate_arrives_too(rate: float) -> None:
+    """0 times infinity steps, where the product of rate and curvature is below float64."""
+    spectrum = decompose(1e-10 * jnp.eye(3))
+    found = descent(spectrum, jnp.array([0.0, 1.0, jnp.inf]), rate=rate)
+    np.testing.assert_allclose(found.kept, np.outer([1.0, 1.0, 0.0], np.ones(3)), rtol=1e-14)
+    np.testing.assert_allclose(found.learned[::2], np.outer([0.0, 1.0], np.ones(3)), rtol=1e-14)
+    slow = flow(decompose(1e-307 * jnp.eye(3)), jnp.array([0.0, 1e-300, jnp.inf]))
+    np.testing.assert_array_equal(slow.kept, np.outer([1.0, 1.0, 0.0], np.ones(3)))
+
+
 def test_descent_arrives_in_one_step_where_rate_and_curvature_match() -> None:
     assert descent(decompose(np.eye(1)), [0, 1, 2, jnp.inf], rate=1).kept[:, 0].tolist() == [1.0, 0.0, 0.0, 0.0]
 

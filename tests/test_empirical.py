@@ -184,6 +184,7 @@ F = function(NET)
 REFUSED = {
     r"x1: expected inputs of shape \(N, d\)": lambda: dense_ntk(PARAMS, TANH, NET, X1[0]),
     "x1: expected finite inputs": lambda: empirical_ntk(F, PARAMS, X1 * np.nan),
+    r"x1: expected inputs up to 1e\+50": lambda: dense_ntk(PARAMS, TANH, NET, 1e60 * X1),
     "x2: expected finite inputs": lambda: empirical_ntk(F, PARAMS, X1, X2 / 0.0),
     r"x2: expected inputs of shape \(3,\) as in x1, got \(2,\)": lambda: dense_ntk(PARAMS, TANH, NET, X1, X2[:, :2]),
     r"params: made for depth 5 .* got depth 4": lambda: dense_ntk(PARAMS, TANH, replace(NET, depth=4), X1),

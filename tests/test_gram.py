@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from ntk_eoc import gram as module
 from ntk_eoc import hermite
+from ntk_eoc import lookup as tables
 from ntk_eoc import pairs as expansions
 from ntk_eoc import profile as profiles
+from ntk_eoc import stack as stacks
 from ntk_eoc.activations import NAMED, from_function
 from ntk_eoc.gram import ERROR, LOOSE, Gram, gram
 from ntk_eoc.kernels import kernels
@@ -175,7 +177,7 @@ def test_a_power_of_two_of_rows_is_mirrored_as_any_other_number() -> None:
     np.testing.assert_array_equal(found, np.triu(part) + np.triu(part, 1).T)
 
 
-@pytest.mark.parametrize("name, sigma_b, sigma_w", [("gelu", 0.3, 1.0), ("erf", 0.2, 1.0), ("tanh", 0.2, 1.304)])
+@pytest.mark.parametrize("name, sigma_b, sigma_w", [("tanh", 0.2, 1.304), ("gelu", 0.3, 1.0), ("erf", 0.2, 1.0)])
 @pytest.mark.thorough(first=1)
 def test_once_variances_have_settled_no_pair_goes_through_layers(
     name: str, sigma_b: float, sigma_w: float, monkeypatch: pytest.MonkeyPatch
@@ -278,6 +280,18 @@ def test_what_no_table_resolves_goes_pair_by_pair() -> None:
     np.testing.assert_allclose(shallow.ntk, other.ntk, rtol=1e-8)
 
 
+@pytest.mark.parametrize("degrees", [5, 40, 65, 88, 100, 150])
+def test_a_table_is_tested_at_every_angle(degrees: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step anywhere, and the table does not stand for the kernel."""
+    found, smooth = profiles.profile(NAMED["relu"], [3], **EDGE), tables._ratios
+    tables.lookup(found)
+    monkeypatch.setattr(
+        tables, "_ratios", lambda f, gaps, angles: smooth(f, gaps, angles) + (angles > np.radians(degrees))
+    )
+    with pytest.raises(RuntimeError, match="not resolved in the angle"):
+        tables.lookup(found)
+
+
 def test_a_steep_kernel_keeps_its_diagonal_and_says_how_well_it_is_known() -> None:
     """SELU deep in its chaotic phase: K(x, x) = (chi^L - 1)/(chi - 1) at q = 1, and next to nothing between inputs."""
     x = inputs(True)[[0, 3, 4]]
@@ -286,6 +300,29 @@ def test_a_steep_kernel_keeps_its_diagonal_and_says_how_well_it_is_known() -> No
     size = (slope**300 - 1) / (slope - 1)
     np.testing.assert_allclose(np.diag(found.ntk), size, rtol=1e-11)
     assert ERROR["float64"] < found.error < 1e-9 and abs(found.ntk[0, 1]) < found.error * size
+
+
+def test_depths_with_little_in_common_get_tables_of_their_own() -> None:
+    """Deep in the chaotic phase the kernel falls steeply at one angle after another: no few functions span them."""
+    flat, steep = (
+        profiles.profile(NAMED["erf"], np.arange(1, 41), sigma_b=0.2, sigma_w=sigma_w, q0=1.0) for sigma_w in (1.0, 4.0)
+    )
+    found = stacks.stack(flat)
+    assert found is not None and stacks.stack(steep) is None
+    assert found.weights.shape[1] < 20  # of 80 kernels
+    folds = np.array([0.9, 0.05, -0.4])
+    values = found.weights @ stacks.at_folds(found, folds)[:-1]
+    gaps = np.where(folds < 0, 2.0 + folds, folds)
+    np.testing.assert_allclose(values[40:], profiles.ntk_ratio(flat, gaps), rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(values[:40], 1.0 - profiles.nngp_delta(flat, gaps), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("depth", [4, 20])
+@pytest.mark.parametrize("name", ["elu", "softplus"])
+def test_a_kernel_out_of_float64_is_refused_wherever_it_leaves(name: str, depth: int) -> None:
+    """At a layer whose variance has no square, or after it, where variances are no numbers any more."""
+    with pytest.raises(ValueError, match="depth: the kernels leave the range of float64"):
+        gram(NAMED[name], inputs(False), depth=depth, sigma_b=0.0, sigma_w=1e50)
 
 
 def test_zero_rows() -> None:

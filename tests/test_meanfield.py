@@ -193,6 +193,25 @@ def test_a_variance_that_diverges() -> None:
     assert phase(NAMED["gelu"], sigma_b=0.2, sigma_w=2.0).q is None
 
 
+def test_chi_of_one_is_the_edge_only_where_the_variance_stays() -> None:
+    """A ReLU with a bias drives its variance away, tanh without one to 0; ReLU without keeps what it is given."""
+    away, none, kept = (
+        phase(NAMED[name], sigma_b=sigma_b, sigma_w=sigma_w)
+        for name, sigma_b, sigma_w in (("relu", 0.3, 2**0.5), ("tanh", 0.0, 1.0), ("relu", 0.0, 2**0.5))
+    )
+    assert (away.phase, away.q, away.c_star) == ("chaotic", None, 1.0)
+    assert (none.phase, none.q) == ("eoc", 0.0)
+    assert (kept.phase, kept.q, kept.c_star) == ("eoc", None, 1.0)
+
+
+@pytest.mark.parametrize("q0", [5e-324, 1e-310, 1e-290, 1e-200])
+def test_the_smallest_variances_go_where_others_do(q0: float) -> None:
+    for name, sigma_w in (("identity", 0.5), ("relu", 1.0), ("tanh", 1.4), ("relu", 2.0)):
+        found, other = (limit_variance(NAMED[name], sigma_b=0.0, sigma_w=sigma_w, q0=q) for q in (q0, 1e-10))
+        assert found == pytest.approx(other, rel=1e-12), name
+    assert limit_variance(NAMED["identity"], sigma_b=0.0, sigma_w=1.0, q0=q0) == q0
+
+
 def test_a_variance_that_dies() -> None:
     for name in ("relu", "tanh", "elu"):
         assert limit_variance(NAMED[name], sigma_b=0.0, sigma_w=0.6) == 0.0, name

@@ -222,6 +222,10 @@ REFUSED = {
     "seeds: expected": lambda: moment_band(KEY, TANH, NET, inputs(), seeds=1),
     r"x: expected inputs of shape \(N, d\)": lambda: apply(GOOD, TANH, NET, inputs()[0]),
     "x: expected finite inputs": lambda: apply(GOOD, TANH, NET, np.full((2, 5), np.nan)),
+    r"x: expected inputs up to 1e\+50.* got 1e\+308": lambda: apply(GOOD, TANH, NET, np.full((2, 5), -1e308)),
+    r"x: expected inputs up to 1.8e\+19.*float32.* got 1e\+30": lambda: moment_band(
+        KEY, TANH, NET, np.full((2, 5), 1e30, np.float32), seeds=2
+    ),
     r"x: expected inputs in R\^5": lambda: apply(GOOD, TANH, NET, inputs(3, 4)),
     r"params: expected \(depth, width\) \(7, 4\)": lambda: apply(GOOD, TANH, replace(NET, depth=7), inputs()),
     r"params: expected \(depth, width\) \(5, 9\)": lambda: apply(GOOD, TANH, replace(NET, width=9), inputs()),

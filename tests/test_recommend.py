@@ -113,8 +113,16 @@ def test_residual_branches_let_the_variance_grow_as_said() -> None:
             sigma_w=start.sigma_w,
             architecture="residual",
         )
+        assert start.sigma_b**2 + start.sigma_w**2 * start.q0 == pytest.approx(1.0, rel=1e-12)
         assert float(found.nngp[0, 0]) == pytest.approx(GROWTH, rel=1e-6)
         assert (start.sigma_b > 0) == (act is ERF)  # an odd function needs biases
+
+
+@pytest.mark.parametrize(("act", "architecture"), [(NAMED["gelu"], "ffnn"), (ERF, "residual")])
+def test_two_layers_are_the_fewest(act: Activation, architecture: str) -> None:
+    assert np.isfinite(recommend(act, 2, architecture).verdict.condition)
+    with pytest.raises(ValueError, match="depth: expected from 2 to"):
+        recommend(act, 1, architecture)
 
 
 def test_odd_functions_without_biases_are_singular() -> None:

@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, PyTree
 
-from ntk_eoc.errors import Scalar, number, plain
+from ntk_eoc.errors import Scalar, check_inputs_fit, number, plain
 
 Inputs = Float[Array, "N ..."] | ArrayLike
 Block = Callable[[Array, Array | None], PyTree]  # the kernel of two blocks of inputs, or of one with itself
@@ -73,6 +73,5 @@ def _inputs(name: str, x: ArrayLike) -> Array:
         raise ValueError(f"{name}: expected inputs of shape (N, d), N and d at least 1, got shape {array.shape}")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"{name}: expected floating-point inputs, got dtype {array.dtype}")
-    if not isinstance(array, jax.core.Tracer) and not np.isfinite(array).all():
-        raise ValueError(f"{name}: expected finite inputs, got NaN or infinity")
+    check_inputs_fit(name, array)
     return array

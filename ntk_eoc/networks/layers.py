@@ -12,7 +12,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Float, PRNGKeyArray
 
 from ntk_eoc.activations import Activation, Function, PReLU
-from ntk_eoc.errors import check_choice, check_sigma, plain
+from ntk_eoc.errors import check_choice, check_inputs_fit, check_sigma, plain
 
 Inputs = Float[Array, "N d"] | ArrayLike
 Sigmas = tuple[float | Array, float | Array]  # (sigma_b, sigma_w)
@@ -92,6 +92,6 @@ def check_inputs(x: ArrayLike) -> Array:
         raise ValueError(f"x: expected inputs of shape (N, d), N and d at least 1, got shape {jnp.shape(x)}")
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
         raise TypeError(f"x: expected floating-point inputs, got dtype {jnp.result_type(x)}")
-    if not isinstance(x, jax.core.Tracer) and not np.isfinite(x).all():
-        raise ValueError("x: expected finite inputs, got NaN or infinity")
-    return jnp.asarray(x)
+    array = jnp.asarray(x)
+    check_inputs_fit("x", array)
+    return array
