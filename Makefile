@@ -72,7 +72,7 @@ bench: $(STAMP) ## time this package beside its peers, alternately; writes bench
 	@$(PY) tools/checksums.py
 
 fuzz: $(STAMP) ## hostile calls and command lines at random, CALLS=10000 of each in SECONDS=20000; records the counts
-	@$(PY) tests/fuzz.py --calls $(CALLS) --lines $(CALLS) --seconds $(SECONDS) --record book/results/faults.json
+	@$(PY) tests/fuzz.py --calls $(CALLS) --lines $(CALLS) --seconds $(SECONDS) --workers $(WORKERS) --record book/results/faults.json
 	@$(PY) tools/checksums.py
 
 kills: $(STAMP) ## KILLS=100 processes stopped at random instants, gone on with, compared; records the counts

@@ -5,13 +5,15 @@
 A call may answer, without NaN, or refuse: with a ValueError, TypeError or RuntimeError of one sentence that this
 package raised itself. A command line may end with 0, 1 or 2, without a traceback, in time, and with --json without NaN.
 Everything else is a fault; each is printed with what repeats it, and the exit code is 1.
+
+The record is written as the run goes; a run of the same commit and seed goes on from it.
 """
 
 import argparse
 import contextlib
 import io
-import itertools
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -23,6 +25,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +35,7 @@ import numpy as np
 
 jax.config.update("jax_enable_x64", True)
 
-from ntk_eoc import (  # noqa: E402  # noqa: E402
+from ntk_eoc import (  # noqa: E402
     activations,
     angles,
     asymptotics,
@@ -58,11 +61,15 @@ from ntk_eoc import (  # noqa: E402  # noqa: E402
 )
 
 ALARM = 300  # seconds that one call may take
+LINES = "command lines"  # the job that is no function
+SLICE = 10.0  # seconds of one function at least, before another has its turn
 SHOWN = 10  # faults printed in full of one function
 PACKAGE = str(Path(activations.__file__).parent)
 SENTENCE = (
     r": .*expected |: no convergence|: no file|is not resolved|: made for|leaves the range|have a law|is linear at"
 )
+VERDICTS = ("answered", "refused", "fault")
+Counts = Counter[str]  # of verdicts
 Draw = Callable[[random.Random], Any]
 
 NUMBERS = [0.0, -0.0, 1.0, 2**0.5, 0.2, 1.5, 3.0, 1e-150, 1e150, 5e-324, 1e-310, 1e-20, 1e20, -1.0, 1e50, 1e308]
@@ -555,6 +562,7 @@ def gram_words(r: random.Random) -> list[str]:
     words = [inputs, "--out", r.choice([f"out/{r.getrandbits(64):x}"] * 30 + ["mine.py", "x.npy/out", ""])]
     for option, usual, odd in (
         ("--kernel", ["ntk", "nngp"], ["ntkk", ""]),
+        ("--architecture", ["ffnn", "residual"], ["resnet", ""]),
         ("--dtype", ["float32", "float64"], ["float16", ""]),
         ("--memory", ["64M", "1G", "2000000"], ["1", "0", "-1", "1e9", "9999999G", "x", ""]),
         ("--devices", ["1"], ["2", "0", "-1", "x"]),
@@ -664,10 +672,10 @@ def run_line(words: list[str]) -> tuple[str, str]:
     return "answered", ""
 
 
-def tried(name: str, runs: Iterator[tuple[str, Callable[[], tuple[str, str]]]], until: float) -> dict[str, int]:
-    """Counts of one function's runs; stops at the time ``until``. Prints faults."""
-    counts: Counter[str] = Counter()
-    for what, run in runs:
+def tried(name: str, span: range, seed: int, until: float) -> Counts:
+    """Verdicts on the runs ``span`` of one function, as many as there are until that time. Prints faults."""
+    counts: Counts = Counter()
+    for what, run in _runs(name, span, seed):
         verdict, why = run()
         counts[verdict] += 1
         if verdict == "fault" and counts["fault"] <= SHOWN:
@@ -676,9 +684,7 @@ def tried(name: str, runs: Iterator[tuple[str, Callable[[], tuple[str, str]]]], 
             jax.clear_caches()
         if time.monotonic() > until:
             break
-    found = {"tried": sum(counts.values()), **{key: counts[key] for key in ("answered", "refused", "fault")}}
-    print(f"{name}: {found}", flush=True)
-    return found
+    return counts
 
 
 def _words(given: dict[str, Any]) -> str:
@@ -691,27 +697,42 @@ def _mappings() -> int:
     return maps.read_bytes().count(b"\n") if maps.is_file() else 0
 
 
-def fuzz(calls: int, lines: int, seconds: float, seed: int, only: list[str]) -> dict[str, dict[str, int]]:
-    """Counts by function, and of command lines. Each function gets an equal share of the time that is left."""
+def fuzz(args: argparse.Namespace, counts: dict[str, Counts]) -> Iterator[str]:
+    """The name of each job in ``counts`` as often as they have grown, ``args.workers`` jobs at a time.
+
+    Jobs take turns, each time for half an equal share of the time that is left: what the quick ones do not use goes to
+    the slow ones.
+    """
+    until = time.monotonic() + args.seconds
+    goals = {name: args.lines if name == LINES else args.calls for name in counts}
+    waiting, running = [name for name in counts if sum(counts[name].values()) < goals[name]], {}
+    spawned = multiprocessing.get_context("spawn")  # what has computed with JAX must not fork
+    with tempfile.TemporaryDirectory() as folder:
+        inputs_of(Path(folder))
+        with ProcessPoolExecutor(args.workers, spawned, initializer=_prepare, initargs=(folder,)) as pool:
+            while running or (waiting and time.monotonic() < until):
+                while waiting and len(running) < args.workers and (left := until - time.monotonic()) > 0:
+                    share = max(0.5 * left * args.workers / (len(waiting) + len(running)), SLICE)
+                    name = waiting.pop(0)
+                    span = range(sum(counts[name].values()), goals[name])
+                    running[pool.submit(tried, name, span, args.seed, time.monotonic() + min(share, left))] = name
+                for job in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(job)
+                    counts[name] += job.result()
+                    if sum(counts[name].values()) < goals[name]:
+                        waiting.append(name)
+                    yield name
+
+
+def _prepare(folder: str) -> None:
+    os.chdir(folder)
     signal.signal(signal.SIGALRM, _ring)
-    start, found = time.monotonic(), {}
-    chosen = [name for name in TABLE if calls and any(part in name for part in only)]
-    jobs = [*(["command lines"] if lines and any(part in "command lines" for part in only) else []), *chosen]
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        inputs_of(Path())
-        for i, name in enumerate(jobs):
-            left = seconds - (time.monotonic() - start)
-            share = left / (len(jobs) - i) if name != "command lines" else left * (0.3 if chosen else 1.0)
-            found[name] = tried(name, _runs(name, calls, lines, seed), time.monotonic() + share)
-    return found
 
 
-def _runs(name: str, calls: int, lines: int, seed: int) -> Iterator[tuple[str, Callable[[], tuple[str, str]]]]:
-    for i in itertools.count() if name == "command lines" else range(calls):
+def _runs(name: str, span: range, seed: int) -> Iterator[tuple[str, Callable[[], tuple[str, str]]]]:
+    for i in span:
         r = random.Random(f"{seed} {name} {i}")
-        if name == "command lines":
-            if i >= lines:
-                return
+        if name == LINES:
             words = line(r, Path())
             yield f"{i} {words}", partial(run_line, words)
         else:
@@ -725,17 +746,25 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=10_000, help="command lines")
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop then, with what was done")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the functions")
     parser.add_argument("--only", nargs="+", default=[""], help="functions whose names hold one of these")
-    parser.add_argument("--record", type=Path, help="JSON file for the counts and where they came from")
+    parser.add_argument("--record", type=Path, help="JSON file with a row for each function")
     args = parser.parse_args()
-    start = time.monotonic()
-    found = fuzz(args.calls, args.lines, args.seconds, args.seed, args.only)
-    faults = sum(counts["fault"] for counts in found.values())
-    if args.record:
-        config = {"calls": args.calls, "lines": args.lines, "seconds": args.seconds}
-        about = records.about(command="make fuzz", config=config, seed=args.seed, seconds=time.monotonic() - start)
-        records.write_json(args.record, {**about, "inputs": found})
-    print(f"{sum(counts['tried'] for counts in found.values())} inputs, {faults} faults")
+    began, commit = time.monotonic(), records.commit()
+    rows = json.loads(args.record.read_text())["inputs"] if args.record and args.record.is_file() else {}
+    same = [name for name, row in rows.items() if (row["commit"], row["seed"]) == (commit, args.seed)]
+    names = [name for name in (LINES, *TABLE) if any(part in name for part in args.only)]
+    counts = {name: Counter({key: rows[name][key] if name in same else 0 for key in VERDICTS}) for name in names}
+    config = {"calls": args.calls, "lines": args.lines, "seconds": args.seconds}
+    for name in fuzz(args, counts):
+        row = {"tried": sum(counts[name].values()), **{key: counts[name][key] for key in VERDICTS}}
+        print(f"{name}: {row}", flush=True)
+        if args.record:
+            rows[name] = {**row, "commit": commit, "seed": args.seed}
+            about = records.about(command="make fuzz", config=config, seed=args.seed, seconds=time.monotonic() - began)
+            records.write_json(args.record, {**about, "inputs": dict(sorted(rows.items()))})
+    faults = sum(found["fault"] for found in counts.values())
+    print(f"{sum(sum(found.values()) for found in counts.values())} inputs, {faults} faults")
     return 1 if faults else 0
 
 

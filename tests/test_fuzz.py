@@ -72,14 +72,21 @@ def test_a_sample_finds_no_fault(tmp_path: Path) -> None:
         "--record",
         str(record),
     ]
-    done = subprocess.run(
-        [*command, "--only", *SAMPLED, "command lines"], capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+
+    def run(*only: str) -> str:
+        done = subprocess.run([*command, "--only", *only], capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(*SAMPLED, "command lines")
     found = json.loads(record.read_text())
     assert {"command", "commit", "seed", "seconds", "versions"} <= set(found)
     assert all(counts["tried"] > 0 == counts["fault"] for counts in found["inputs"].values())
     assert sum(counts["refused"] for counts in found["inputs"].values()) > 10
+    found["inputs"]["scaled.tau"] |= {"tried": 10, "answered": 10, "refused": 0}
+    record.write_text(json.dumps(found))
+    command[command.index("--calls") + 1] = "16"
+    assert run("scaled.tau").splitlines()[0].startswith("scaled.tau: {'tried': 16, 'answered': 1")  # six more
 
 
 def test_every_public_function_is_in_the_table() -> None:

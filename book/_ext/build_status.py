@@ -56,7 +56,7 @@ def build_rows() -> list[list[Cell]]:
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return [
         ["Built", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"],
-        ["Commit", nodes.literal("", commit)],
+        ["Commit", nodes.literal("", commit, classes=["commit"])],
         ["Device", f"{here['device']}, {platform.system()}, JAX on {jax.default_backend()}"],
         ["Versions", f"Python {platform.python_version()}, {versions}"],
     ]

@@ -21,15 +21,14 @@ def inputs(record: Record) -> tuple[int, str]:
     """How many hostile inputs, and what became of them.
 
     >>> inputs({"inputs": {"f": {"tried": 5, "answered": 3, "refused": 2, "fault": 0}}})
-    (5, '3 answered, 2 refused in a sentence, 0 faults; 1 kind of input')
+    (5, '3 answered, 2 refused in a sentence, 0 faults; 1 kind of input, each 5 times at least')
     """
     parts = record["inputs"].values()
     tried, answered, refused, faults = (_sum(parts, key) for key in ("tried", "answered", "refused", "fault"))
-    kinds = _counted(len(parts), "kind")
-    return (
-        tried,
-        f"{answered:,} answered, {refused:,} refused in a sentence, {_counted(faults, 'fault')}; {kinds} of input",
-    )
+    kinds, least = _counted(len(parts), "kind"), min(part["tried"] for part in parts)
+    where = ", ".join(f"`{name}`" for name, part in record["inputs"].items() if part["fault"])
+    told = f"{answered:,} answered, {refused:,} refused in a sentence, {_counted(faults, 'fault')}"
+    return tried, f"{told}{where and f' ({where})'}; {kinds} of input, each {least:,} times at least"
 
 
 def stops(record: Record) -> tuple[int, str]:
@@ -96,7 +95,7 @@ def runs(folder: Path) -> str:
             lines.append(f"| {title} | {NOT_RUN} | | |")
         else:
             tried, found = told(record)
-            lines.append(f"| {title} | {tried:,} | {found} | `{record['command']}` at `{commit(record)}` |")
+            lines.append(f"| {title} | {tried:,} | {found} | `{record['command']}` at {commits(record)} |")
     return "\n".join(lines)
 
 
@@ -119,6 +118,17 @@ def versions(record: Record | None) -> str:
 
 def _outcome(part: dict[str, int] | None) -> str:
     return f"{part['passed']:,} passed, {part['failed']} failed" if part else NOT_RUN
+
+
+def commits(record: Record) -> str:
+    """Those of a record's rows, where rows were made at several, or its own.
+
+    >>> commits({"commit": "a" * 40, "inputs": {"f": {"commit": "b" * 40}, "g": {"commit": "a" * 40}}})
+    '`aaaaaaaaaa`, `bbbbbbbbbb`'
+    """
+    rows = [*record.get("inputs", {}).values(), *record.get("modules", {}).values()]
+    made = sorted({commit(row) for row in rows if "commit" in row}) or [commit(record)]
+    return ", ".join(f"`{name}`" for name in made)
 
 
 def commit(record: Record) -> str:
