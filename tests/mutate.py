@@ -3,7 +3,8 @@
     python tests/mutate.py --sample 20 --seed 0
 
 draws that many mutants of each module and runs the module's tests on each, in a process of its own, until one fails;
-``--record`` keeps the counts and the survivors in a JSON file, after each mutant, with where they came from.
+``--record`` keeps the counts and the survivors in a JSON file, after each mutant, a row for each module; a run of the
+same commit and seed goes on from it.
 A mutant swaps an operator, shifts a comparison, moves a number, drops a minus, or exchanges two branches. The survivors
 are printed with their line; tests/MUTATION.md says of each why. What only shapes a message, an annotation or a
 docstring is not mutated.
@@ -13,9 +14,11 @@ import argparse
 import ast
 import contextlib
 import io
+import itertools
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -24,7 +27,6 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import hypothesis  # imported once, before the processes part
 import jax  # noqa: F401
@@ -44,15 +46,34 @@ TESTS = {
     "panels": ["panels", "gaussian"],
     "gaussian": ["gaussian", "closed_forms"],
     "bends": ["bends"],
+    "lines": ["lines"],
     "octaves": ["octaves"],
     "stretches": ["octaves"],
     "tables": ["tables", "zonal"],
     "zonal": ["zonal"],
     "asymptotics": ["asymptotics"],
+    "regularity": ["regularity", "asymptotics"],
+    "kernels": ["kernels"],
+    "depth": ["depth"],
+    "layerwise": ["layerwise"],
+    "profile": ["profile"],
+    "spectrum": ["spectrum"],
+    "scaled": ["scaled"],
+    "convolution": ["convolution"],
+    "dynamics": ["dynamics"],
+    "angles": ["angles", "gram"],
+    "hermite": ["hermite", "gram"],
+    "lookup": ["gram"],
+    "stack": ["gram"],
+    "pairs": ["gram"],
+    "gram": ["gram"],
+    "conditioning": ["recommend"],
+    "recommend": ["recommend"],
 }
 BINARY = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
 COMPARE = {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 LIMIT = 900  # seconds for one mutant: longer, and it counts as killed
+MEMORY = 8 * 2**30  # bytes for one mutant, which might want all there are
 BROKEN = 77  # exit code where not the tests but this script fails
 EXAMPLES = 3  # of each property: fewer than the tests take, so what is killed here is killed there
 
@@ -144,6 +165,7 @@ def killed(module: str, source: str) -> bool:
             options = ["-x", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain"]
             code = BROKEN
             try:
+                resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
                 type.__setattr__(hypothesis.settings, "max_examples", property(lambda _: EXAMPLES))
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                     code = int(pytest.main([*options, *files]))
@@ -163,14 +185,15 @@ def killed(module: str, source: str) -> bool:
         return code != 0
 
 
-def sampled(module: str, sample: int, seed: int) -> Iterator[tuple[int, int, str]]:
-    """(place, line, changed source) of ``sample`` mutants of a module, no two the same, none the same as the module."""
+def sampled(module: str, first: int, sample: int, seed: int) -> Iterator[tuple[int, int, str]]:
+    """(place, line, changed source) of ``sample`` mutants of a module from the ``first`` on, no two the same, none the
+    same as the module."""
     source = (ROOT / "ntk_eoc" / f"{module}.py").read_text()
     same, _, places = mutant(source, None)
     order = random.Random(f"{seed} {module}").sample(range(places), places)
     different = ((place, *mutant(source, place)) for place in order)
     chosen = ((place, line, text) for place, text, line, _ in different if text != same)
-    yield from (found for found, _ in zip(chosen, range(sample), strict=False))
+    yield from itertools.islice(chosen, first, sample)
 
 
 def main() -> int:
@@ -182,11 +205,15 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="first see that the tests pass without any change")
     parser.add_argument("modules", nargs="*", default=[*TESTS])
     args = parser.parse_args()
-    began = time.monotonic()
-    until, counts = began + args.seconds, {module: {"killed": 0, "tried": 0} for module in args.modules}
-    rounds = {module: sampled(module, args.sample, args.seed) for module in args.modules}
-    survivors: list[dict[str, Any]] = []
-    about = {"command": "make mutate", "commit": commit(), "seed": args.seed, "sample": args.sample}
+    began, now = time.monotonic(), commit()
+    kept = json.loads(args.record.read_text()) if args.record and args.record.is_file() else {}
+    rows, survivors = kept.get("modules", {}), kept.get("survivors", [])
+    for module in args.modules:
+        if module not in rows or (rows[module]["commit"], kept["seed"]) != (now, args.seed):
+            rows[module] = {"killed": 0, "tried": 0, "commit": now}
+            survivors = [survivor for survivor in survivors if survivor["module"] != module]
+    rounds = {module: sampled(module, rows[module]["tried"], args.sample, args.seed) for module in args.modules}
+    about = {"command": "make mutate", "commit": now, "seed": args.seed}
     for module in args.modules if args.check else []:
         start = time.monotonic()
         if killed(module, mutant((ROOT / "ntk_eoc" / f"{module}.py").read_text(), None)[0]):
@@ -198,24 +225,23 @@ def main() -> int:
         print(f"{module}: {time.monotonic() - start:.0f} seconds without any change", flush=True)
     for _ in range(args.sample):  # one mutant of each module after the other, so that a short run is spread evenly
         for module, mutants in rounds.items():
-            if time.monotonic() > until or (found := next(mutants, None)) is None:
+            if time.monotonic() - began > args.seconds or (found := next(mutants, None)) is None:
                 continue
             place, line, text = found
             dead = killed(module, text)
-            counts[module]["killed"] += dead
-            counts[module]["tried"] += 1
+            rows[module]["killed"] += dead
+            rows[module]["tried"] += 1
             print("killed  " if dead else "SURVIVED", f"{module}.py:{line} (place {place})", flush=True)
             if not dead:
                 survivors.append({"module": module, "line": line, "change": change(module, text)})
                 print(f"    {survivors[-1]['change']}", flush=True)
             if args.record:
-                spent = round(time.monotonic() - began, 1)
-                content = json.dumps({**about, "seconds": spent, "modules": counts, "survivors": survivors}, indent=2)
+                content = json.dumps({**about, "modules": rows, "survivors": survivors}, indent=2)
                 args.record.with_suffix(".part").write_text(content + "\n")
                 args.record.with_suffix(".part").replace(args.record)
-    for module, found in counts.items():
-        print(f"{module}: {found['killed']} of {found['tried']} killed")
-    dead, tried = (sum(found[key] for found in counts.values()) for key in ("killed", "tried"))
+    for module in args.modules:
+        print(f"{module}: {rows[module]['killed']} of {rows[module]['tried']} killed")
+    dead, tried = (sum(rows[module][key] for module in args.modules) for key in ("killed", "tried"))
     print(f"{dead} of {tried} killed ({dead / max(tried, 1):.1%}), seed {args.seed}")
     return 0
 

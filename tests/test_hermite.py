@@ -1,0 +1,101 @@
+"""The layers that pairs of any norms go through: their series, variances and what they say of themselves, against the
+variance and correlation maps, which take quadratures of their own."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntk_eoc import hermite, maps
+from ntk_eoc.activations import NAMED
+from ntk_eoc.gaussian import pair, second_moment
+from ntk_eoc.profile import is_odd
+
+SIGMAS = {"sigma_b": 0.4, "sigma_w": 1.3}
+Q = np.array([0.4, 1.0, 2.3])
+LEFT_OUT, SLOPE_LEFT_OUT, SLOPE, BEND, FLATTEST, ADDED = range(6)
+
+
+def made(name: str, skip: bool, near: bool = True, dtype: str = "float64", count: int = 2) -> hermite.Layers:
+    act = NAMED[name]
+    return hermite.layers(act, jnp.asarray(Q), count, skip=skip, near=near, odd=is_odd(act), dtype=dtype, **SIGMAS)
+
+
+def whole(found: hermite.Layers, name: str, level: int) -> np.ndarray:
+    """(2, T, N): the series of phi and of sqrt(q) phi' with the terms that an odd phi leaves out, cut where it is."""
+    series = np.asarray(found.series[level], dtype=float)
+    if is_odd(NAMED[name]):
+        full = np.zeros((2, hermite.TERMS, Q.size))
+        full[0, 1::2], full[1, ::2] = series
+        series = full
+    return series[:, : int(found.steps[level]) * hermite.STEP]
+
+
+@pytest.mark.parametrize("near", [True, False])
+@pytest.mark.parametrize("name, skip", [("tanh", False), ("tanh", True), ("gelu", False), ("softplus", True)])
+def test_a_layer_is_the_variance_map_and_the_correlation_map(name: str, skip: bool, near: bool) -> None:
+    found, act, q = made(name, skip, near), NAMED[name], Q
+    for level in range(2):
+        after = np.asarray(maps.variance_map(act, jnp.asarray(q), **SIGMAS)) + (q if skip else 0.0)
+        np.testing.assert_allclose(found.q[level], after, rtol=1e-12)
+        bias, kept = np.asarray(found.rest[level], dtype=float)
+        np.testing.assert_allclose(bias, SIGMAS["sigma_b"] / np.sqrt(after), rtol=1e-12)
+        np.testing.assert_allclose(kept, np.sqrt(q / after) if skip else 0.0 * q, rtol=1e-12)
+        values, slopes = whole(found, name, level)
+        one, two = (jnp.asarray(part) for part in (q[[0, 0, 1]], q[[1, 2, 2]]))
+        for c in (0.9, 0.3, -0.7):
+            exact = pair(act, one, two, jnp.full(3, 1.0 - c))
+            scale = SIGMAS["sigma_w"] ** 2 / np.sqrt(after[[0, 0, 1]] * after[[1, 2, 2]])
+            powers = c ** np.arange(len(values))[:, None]
+            moment, slope = (
+                (part[:, [0, 0, 1]] * part[:, [1, 2, 2]] * powers).sum(axis=0) for part in (values, slopes)
+            )
+            norms = np.sqrt(second_moment(act, one) * second_moment(act, two))
+            np.testing.assert_allclose(moment, scale * norms * (1.0 - exact.gap), atol=1e-11)
+            np.testing.assert_allclose(slope, scale * np.sqrt(one * two) * exact.slope_product, atol=1e-11)
+        q = after
+    assert (np.asarray(found.q[2:]) == 0).all()  # no more layers than asked for
+
+
+@pytest.mark.parametrize("name, skip", [("tanh", False), ("tanh", True), ("elu", False), ("gelu", True)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_say_what_their_series_leave_out(name: str, skip: bool, dtype: str) -> None:
+    """At c = 1 and of the worst input, as sums of squares; the slope is chi there, and a bend no series exceeds."""
+    found, act = made(name, skip, dtype=dtype, count=1), NAMED[name]
+    tails, after = np.asarray(found.tails[0]), np.asarray(found.q[0])
+    values, slopes = whole(found, name, 0)
+    kept = Q / after if skip else 0.0 * Q
+    moment = (after - SIGMAS["sigma_b"] ** 2) / after - kept
+    slope = np.asarray(maps.chi(act, jnp.asarray(Q), sigma_w=SIGMAS["sigma_w"])) * Q / after
+    rounding = 1e-6 if dtype == "float32" else 1e-12
+    assert tails[LEFT_OUT] == pytest.approx((moment - (values**2).sum(axis=0)).max(), rel=1e-3, abs=rounding)
+    assert tails[SLOPE_LEFT_OUT] == pytest.approx((slope - (slopes**2).sum(axis=0)).max(), rel=1e-3, abs=rounding)
+    assert tails[SLOPE] == pytest.approx((slope + kept).max(), rel=1e-9)
+    assert tails[FLATTEST] == pytest.approx((slope + kept).min(), rel=1e-9)
+    assert tails[ADDED] == pytest.approx((1.0 - kept).min(), rel=1e-12)
+    order = np.arange(len(slopes))[:, None]
+    bend = (order * slopes**2).sum(axis=0).max()
+    assert bend * (1 - 1e-6) <= tails[BEND] <= 3.0 * bend
+    good = hermite.GOOD[dtype]
+    assert max(tails[:2]) <= good or int(found.steps[0]) == hermite.TERMS // hermite.STEP
+    fewer = (slopes[: -hermite.STEP] ** 2).sum(axis=0)
+    assert (slope - fewer).max() > 0.9 * good  # a step less would not have done
+
+
+def test_the_bound_is_what_errors_add_up_to() -> None:
+    """Two layers that are off as they say, on the diagonal where all of it meets, against K itself."""
+    slope, bend, out, slope_out = 1.2, 3.0, 1e-5, 2e-5
+    tails = np.array([[out, slope_out, slope, bend, slope, 1.0]] * 3)
+
+    def kernel(off: float) -> float:
+        c, k = 1.0, 1.0
+        for _ in tails:
+            steep = slope - off * slope_out + bend * (c - 1.0)
+            c = 1.0 + slope * (c - 1.0) - off * out
+            k = c + steep * k
+        return k
+
+    error = (kernel(0.0) - kernel(1.0)) / kernel(0.0)
+    assert hermite.bound(tails) == pytest.approx(error, rel=1e-3)
+    rounded = hermite.bound(tails, 1e-4)
+    assert rounded > hermite.bound(np.column_stack([tails[:, 0] + 1e-4, tails[:, 1], *tails[:, 2:].T]))
+    assert hermite.bound(np.array([[0.0, 0.0, 1e200, 1e200, 1.0, 1.0]] * 9), 1e-4) == np.inf
