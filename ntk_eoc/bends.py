@@ -53,7 +53,11 @@ def slope_gaps(act: Activation, q: float, s: ndarray, theta: ndarray, edges: nda
     True
     """
     half = np.concatenate([np.arcsin(s), theta.ravel() / 2])  # near pi its cosine has digits that its sine has not
-    h = q * products(act, q, 2 * np.sin(half) ** 2, 2 * np.cos(half) ** 2)
+    return accumulated(q * products(act, q, 2 * np.sin(half) ** 2, 2 * np.cos(half) ** 2), s, theta, edges)
+
+
+def accumulated(h: ndarray, s: ndarray, theta: ndarray, edges: ndarray) -> ndarray:
+    """The integral of sin(t) h(t) dt up to each node, from h there; nodes as for ``slope_gaps``."""
     end = np.sin(edges[0] / 2)
     t, weight = 0.5 + 0.5 * LEGENDRE, 0.5 * LEGENDRE_WEIGHTS
     parts = np.outer(np.append(s, end), t)  # g = s^2 times the mean of h over them: relative accuracy at any s

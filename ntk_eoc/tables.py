@@ -18,7 +18,7 @@ from jax import Array
 from numpy.polynomial import Chebyshev
 from numpy.polynomial.chebyshev import chebpts1, chebvander
 
-from ntk_eoc import bends, lines
+from ntk_eoc import bends, exponential, lines
 from ntk_eoc.activations import Activation
 from ntk_eoc.closed_forms import slope_gap_form
 from ntk_eoc.errors import Scalar, require_x64
@@ -71,17 +71,22 @@ def table_on(edges: np.ndarray, act: Activation, q: Scalar) -> Table:
     to_series = np.linalg.inv(chebvander(unit, DEGREE - 1)).T
     inner_s = np.sin(edges[0] / 2) * 0.5 * (1 + chebpts1(SERIES))
     theta = 0.5 * (edges[1:] + edges[:-1])[:, None] + 0.5 * np.diff(edges)[:, None] * unit
-    exact = slope_gap_form(act) is not None
-    if not exact and bends.applies(act):
-        g = bends.slope_gaps(act, float(q), inner_s, theta, edges)
-    elif not exact and lines.applies(act):
-        g = lines.slope_gaps(act, float(q), np.append(2 * np.arcsin(inner_s), theta))
-    else:
-        g = _slope_gaps(act, variance, 2 * np.concatenate([inner_s, np.sin(theta / 2).ravel()]) ** 2)
+    g = _at_nodes(act, float(q), inner_s, theta, edges)
     inner, rows = _inner_series(inner_s, g[:SERIES], np.sin(edges[0] / 2), power), g[SERIES:].reshape(theta.shape)
     innermost = _series_mean(inner, power, 1.0, np.sin(edges[0] / 2)) * 2 * np.sin(edges[0] / 2) ** 2
     mean = bends.integrals(rows * np.sin(theta), edges, innermost) / (2 * np.sin(theta / 2) ** 2)
     return Table(edges, np.stack([mean @ to_series, rows @ to_series], axis=-1), inner, slopes, power)
+
+
+def _at_nodes(act: Activation, q: float, s: np.ndarray, theta: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """g at ``s`` = sin(theta/2) on the innermost panel, then at ``theta``; by a way for all of them if there is one."""
+    if slope_gap_form(act) is None:
+        for way in (bends, exponential):
+            if way.applies(act):
+                return way.slope_gaps(act, q, s, theta, edges)
+        if lines.applies(act):
+            return lines.slope_gaps(act, q, np.append(2 * np.arcsin(s), theta))
+    return _slope_gaps(act, jnp.array(q), 2 * np.concatenate([s, np.sin(theta / 2).ravel()]) ** 2)
 
 
 def _slope_gaps(act: Activation, q: Array, delta: np.ndarray) -> np.ndarray:

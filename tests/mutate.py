@@ -46,6 +46,7 @@ TESTS = {
     "panels": ["panels", "gaussian"],
     "gaussian": ["gaussian", "closed_forms"],
     "bends": ["bends"],
+    "exponential": ["exponential"],
     "lines": ["lines"],
     "octaves": ["octaves"],
     "stretches": ["octaves"],

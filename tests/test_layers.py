@@ -22,6 +22,7 @@ ORDER = [
     "maps",
     "meanfield",
     "bends",
+    "exponential",
     "lines",
     "tables",
     "octaves",
