@@ -106,10 +106,10 @@ def pair(act: Activation, q1: Array, q2: Array, delta: Array, rule: Rule | None 
     1e-20
     """
     require_x64()
-    q1, q2, delta = jnp.broadcast_arrays(variances("q1", q1), variances("q2", q2), deltas("delta", delta))
+    q1, q2, delta = variances("q1", q1), variances("q2", q2), deltas("delta", delta)
     if closed_form(act) is None:
         return pair_by_panels(act, q1, q2, delta, rule)
-    return _pair_in_closed_form(act, q1, q2, delta)
+    return _pair_in_closed_form(act, *jnp.broadcast_arrays(q1, q2, delta))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -126,10 +126,10 @@ def _pair_in_closed_form(act: Activation, q1: Array, q2: Array, delta: Array) ->
 def pair_by_panels(act: Activation, q1: Array, q2: Array, delta: Array, rule: Rule | None = None) -> Pair:
     """``pair`` by quadrature whatever the activation, one pair after another: the closed forms' witness."""
     rule = rule or choose_rule((q1, q2), delta)
-    moments = [second_moment(act, q) for q in (q1, q2)]
-    columns = tuple(a.ravel() for a in (q1, q2, delta, *moments))
-    parts = _map_pairs(act, rule, columns)
-    return Pair(*(part.reshape(q1.shape) for part in parts))
+    moments = [second_moment(act, q) for q in (q1, q2)]  # of what was given, not of every pair
+    whole = jnp.broadcast_arrays(q1, q2, delta, *moments)
+    parts = _map_pairs(act, rule, tuple(a.ravel() for a in whole))
+    return Pair(*(part.reshape(whole[0].shape) for part in parts))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -41,7 +41,8 @@ class Gram(NamedTuple):
     """Gram matrices (N, M), or (D, N, M) for a sequence of depths: q^L = exp(log_nngp) nngp, K^L = exp(log_ntk) ntk.
 
     The logarithms, one for each depth, are 0 where the dtype holds the kernel. ``error`` bounds what K is off,
-    relative to the entry, or to K(x, x) where inputs have different norms.
+    relative to the entry, or to K(x, x) where inputs have different norms (in chaos, where that grows without bounds,
+    to what it would be with chi = 1).
     """
 
     nngp: Array
@@ -202,7 +203,9 @@ def _expanded(
     each, error = [], 0.0
     for depth, found in zip(depths, pairs(act, folds(left, right), v1, v2, depths, dtype=width, **rest), strict=True):
         largest = np.array([1.0, max(float(found.kappa.max()), 1.0)]) * max(found.q1.max(), found.q2.max(), 1e-300)
-        if width == "float64" and not np.isfinite(largest).all():
+        if not np.isfinite(largest).all():
+            if width == "float32":
+                return None
             raise ValueError(f"depth: the kernels leave the range of float64; expected fewer layers here, got {depth}")
         if found.cut > most or not found.error < LOOSE:
             return None

@@ -36,14 +36,15 @@ PANELS = np.concatenate([0.5 ** np.arange(10, 1, -1), np.arange(0.5, 12.1, 0.5)]
 
 class Layers(NamedTuple):
     """Of single inputs, layer by layer: ``series`` (L, 2, T, N) of phi and of sqrt(q) phi', and ``rest`` (L, 2, N),
-    what bias and skip connection add, each divided by the root of the next variance; these variances ``q`` (L, N);
-    ``steps`` (L,), how many STEPs of terms are taken; and ``tails`` (L, 6): what is left out of f(1) and of f'(1) at
-    most, the largest f'(1), a bound on the derivative of what is in it; the least f'(1), and the least of what a layer
-    adds to K/q."""
+    what bias and skip connection add, each divided by the root of the next variance; these variances ``q`` and f'(1),
+    ``slopes`` (L, N); ``steps`` (L,), how many STEPs of terms are taken; and ``tails`` (L, 6): what is left out of f(1)
+    and of f'(1) at most, the largest f'(1), a bound on the derivative of what is in it; the least f'(1), and the least
+    of what a layer adds to K/q."""
 
     series: Array
     rest: Array
     q: Array
+    slopes: Array
     steps: Array
     tails: Array
 
@@ -131,7 +132,8 @@ def layers(
         slopes = jnp.sqrt(ORDER[1:, None]) * series[1:]
         both = [series[1::2], slopes[::2]] if odd else [series, jnp.pad(slopes, ((0, 1), (0, 0)))]
         rest = [jnp.broadcast_to(sigma_b / root, q.shape), kept]
-        return after, Layers(jnp.stack(both).astype(dtype), jnp.stack(rest).astype(dtype), after, steps + 1, tails)
+        series, others = (jnp.stack(parts).astype(dtype) for parts in (both, rest))
+        return after, Layers(series, others, after, slope, steps + 1, tails)
 
     nothing = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), jax.eval_shape(one, q))
     return jax.lax.scan(lambda q, k: jax.lax.cond(k < count, one, lambda _: nothing, q), q, jnp.arange(LAYERS))[1]
@@ -176,9 +178,31 @@ def advance(
     return jax.lax.fori_loop(0, len(blocks), block, (c, kappa))
 
 
+@partial(jax.jit, static_argnames="odd")
+def within(held: Layers, first: Scalar, reach: Scalar, rounding: Scalar, odd: bool) -> Array:
+    """``tails`` (L, 6) for pairs whose |c| is at most ``reach`` before the ``first`` of the layers: there and, by Cauchy
+    and Schwarz, at what the layers before make of it. The last two, of K(x, x), are what they were."""
+    order = jnp.arange(held.series.shape[2]) * (2.0 if odd else 1.0)
+
+    def layer(reach: Array, at: tuple[Array, ...]) -> tuple[Array, Array]:
+        level, steps, series, rest, tails = at
+        squares, kept = series.astype(float) ** 2, rest[1].astype(float) ** 2
+        out, steep_out = tails[:2] * reach ** (steps * STEP - 1)
+        steep = jnp.max(reach**order @ squares[1] + kept) + steep_out
+        bend = jnp.max((order * reach ** jnp.maximum(order - 1.0, 0.0)) @ squares[1])
+        after = (reach ** (order + 1.0 if odd else order)) @ squares[0] + rest[0].astype(float) ** 2 + kept * reach
+        after = jnp.minimum(jnp.max(after) + out + rounding, 1.0)
+        found = jnp.minimum(tails, jnp.stack([out, steep_out, steep, bend, *tails[4:]]))
+        return jnp.where(level < first, reach, after), found
+
+    levels = jnp.arange(len(held.q))
+    each = (levels, held.steps, held.series, held.rest, held.tails)
+    return jax.lax.scan(layer, jnp.asarray(reach, float), each)[1]
+
+
 def bound(tails: ndarray, rounding: float = 0.0) -> float:
-    """What series cut short, and ``rounding`` of each layer's polynomial, change in K at most, relative to K(x, x),
-    after layers with these ``tails`` (L, 6).
+    """What series cut short, and ``rounding`` of each layer's polynomial, change in K at most, relative to K(x, x), or
+    in chaos to what it would be with f'(1) = 1, after layers with these ``tails`` (L, 6).
 
     >>> bound(np.array([[0.0, 1e-9, 1.0, 5.0, 1.0, 1.0]]))
     5e-10
@@ -189,5 +213,5 @@ def bound(tails: ndarray, rounding: float = 0.0) -> float:
             turned = slope_left_out + rounding * slope + curvature * error_c
             error_c = left_out + rounding + slope * error_c
             error_k = error_c + slope * error_k + largest * turned
-            largest, least = 1.0 + slope * largest, added + flattest * least
+            largest, least = 1.0 + slope * largest, added + min(flattest, 1.0) * least
     return float(error_k / least) if np.isfinite(error_k) else np.inf

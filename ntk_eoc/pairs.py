@@ -2,6 +2,8 @@
 
 Once all variances have settled at their fixed point the layers are one and the same, and what they do to a pair is a
 function of its correlation: outside the chaotic phase a table of ``lookup`` goes through them, and no pair any more.
+In it layers tear apart whatever is not the same input, rounding too: pairs of one input, and of opposite ones in an odd
+network, go by K(x, x) of theirs, and what becomes of errors in the others depends on how close they are.
 """
 
 import math
@@ -16,7 +18,8 @@ from jax import Array
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.hermite import LAYERS, NEAR, ROUNDING, TILE, advance, bound, layers
+from ntk_eoc.errors import Scalar
+from ntk_eoc.hermite import LAYERS, NEAR, ROUNDING, TILE, Layers, advance, bound, layers, within
 from ntk_eoc.lookup import PANELS, TERMS, fit, look_up, nodes, reached
 from ntk_eoc.stretches import TINY
 
@@ -60,11 +63,12 @@ def pairs(
     share, bias = sigma_w * np.sqrt(v) / root, sigma_b / root
     c = _first(fold, (bias[:n], share[:n]), (bias[-m:], share[-m:]), dtype)
     state, blocks = (c, c + 0.0), _blocks(c.shape[0], c.shape[1], same)
+    alike = _alike(fold, jnp.asarray(v[:n]), jnp.asarray(v[-m:]), sigma_b, odd)
     second = 0 if same else c.shape[0]  # where the inputs of the columns are
     q = np.concatenate(
         [np.pad(part, (0, -part.size % TILE), mode="edge") for part in ([q] if same else [q[:n], q[n:]])]
     )
-    found, tails, level, held, settled, earlier = [], [np.zeros((0, 6))], 1, 0, False, None
+    found, tails, level, held, settled, earlier, own = [], [np.zeros((0, 6))], 1, 0, False, None, np.ones(q.size)
     for depth in depths:
         while level < depth:
             if not held and settled:  # every layer from here on is one of those held
@@ -79,12 +83,14 @@ def pairs(
                     if dtype != "float64":
                         chunk = layers(act, *now, near=near, odd=odd, dtype="float64", **options)
             first, count = LAYERS - held, min(held, depth - level)
+            reach = _reach(state[0], alike, same) if earlier is None else 1.0
+            tails.append(np.asarray(within(chunk, first, reach, ROUNDING[dtype], odd))[first : first + count])
+            own = _own(own, chunk, first, count)
             state = advance(*state, chunk, second if earlier is None else 0, first, count, blocks, odd)
-            tails.append(np.asarray(chunk.tails)[first : first + count])
             level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
         error, cut = (bound(np.concatenate(tails), rounding) for rounding in (ROUNDING[dtype], 0.0))
         (c, kappa), unresolved = (state, 0.0) if earlier is None else _by_table(*earlier, _since(*state, dtype))
-        c, kappa = (_mirrored(part, n, m, same) for part in (c, kappa))
+        c, kappa = _whole(c, kappa, alike, jnp.asarray(own[:n]), same)
         found.append(Pairs(c, kappa, q[:n], q[second : second + m], error + unresolved, cut))
     return found
 
@@ -139,8 +145,37 @@ def _blocks(n: int, m: int, same: bool) -> Array:
     return jnp.asarray(np.stack([rows[some], columns[some]], axis=1))
 
 
-@partial(jax.jit, static_argnames=("n", "m", "same"))
-def _mirrored(part: Array, n: int, m: int, same: bool) -> Array:
-    part = part[:n, :m]
-    # not as a choice between the two: of a power of two of rows that takes the compiler minutes, and then the stack
-    return jnp.triu(part) + jnp.triu(part, 1).T if same else part
+@partial(jax.jit, static_argnames="odd")
+def _alike(fold: Array, left: Array, right: Array, sigma_b: Scalar, odd: bool) -> Array:
+    """1 for pairs of one input, and -1 for opposite ones where an odd network keeps them so; 0 for all others."""
+    same = (left[:, None] == right) & (left[:, None] > 0) & (fold == 0)
+    sign = jnp.where(jnp.signbit(fold), -1 if odd else 0, 1)
+    empty = (left[:, None] == 0) & (right == 0) & (sigma_b > 0)
+    return jnp.where(same & ((sign > 0) | (sigma_b == 0)), sign, jnp.where(empty, 1, 0)).astype(jnp.int8)
+
+
+@partial(jax.jit, static_argnames="same")
+def _reach(c: Array, alike: Array, same: bool) -> Array:
+    """The largest |c| of pairs that are not alike."""
+    size = jnp.where(alike == 0, jnp.abs(c[: alike.shape[0], : alike.shape[1]]), 0.0)
+    return jnp.max(jnp.triu(size) if same else size)
+
+
+def _own(own: ndarray, held: Layers, first: int, count: int) -> ndarray:
+    """K(x, x)/q after ``count`` layers from the ``first`` of those held."""
+    with np.errstate(over="ignore"):
+        for level in range(first, first + count):
+            own = 1.0 - np.asarray(held.rest[level, 1], float) ** 2 + np.asarray(held.slopes[level]) * own
+    return own
+
+
+@partial(jax.jit, static_argnames="same")
+def _whole(c: Array, kappa: Array, alike: Array, own: Array, same: bool) -> State:
+    """Both halves of the matrices, and pairs of one input as exact as it is."""
+    (n, m), each = alike.shape, []
+    for part, exact in ((c, jnp.ones_like(own)), (kappa, own)):
+        part = part[:n, :m]
+        # not as a choice between the two: of a power of two of rows that takes the compiler minutes, and then the stack
+        part = jnp.triu(part) + jnp.triu(part, 1).T if same else part
+        each.append(jnp.where(alike == 0, part, (alike * exact[:, None]).astype(part.dtype)))
+    return each[0], each[1]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy import ndarray
 
 from ntk_eoc import gram as module
 from ntk_eoc import hermite
@@ -19,6 +20,7 @@ from ntk_eoc import stack as stacks
 from ntk_eoc.activations import NAMED, from_function
 from ntk_eoc.gram import ERROR, LOOSE, Gram, gram
 from ntk_eoc.kernels import kernels
+from ntk_eoc.maps import variance_map
 from ntk_eoc.meanfield import chi
 
 EDGE = {"sigma_b": 0.0, "sigma_w": 2**0.5}
@@ -172,9 +174,13 @@ def test_more_pairs_than_a_square_holds() -> None:
 
 def test_a_power_of_two_of_rows_is_mirrored_as_any_other_number() -> None:
     """The compiler had taken minutes for 1,024 rows, and the program had overflown its stack."""
-    part = np.random.default_rng(0).normal(size=(1024, 1024))
-    found = np.asarray(expansions._mirrored(jnp.asarray(part), 1024, 1024, True))
-    np.testing.assert_array_equal(found, np.triu(part) + np.triu(part, 1).T)
+    part, own = np.random.default_rng(0).normal(size=(1024, 1024)), np.arange(1024.0)
+    alike = np.eye(1024, dtype=np.int8)
+    alike[0, 9] = alike[9, 0] = -1
+    found = expansions._whole(*(jnp.asarray(some) for some in (part, part + 1.0, alike, own)), True)
+    for some, first, exact in zip(found, (part, part + 1.0), (np.ones(1024), own), strict=True):
+        whole = np.triu(first) + np.triu(first, 1).T
+        np.testing.assert_array_equal(some, np.where(alike == 0, whole, alike * exact[:, None]))
 
 
 @pytest.mark.parametrize("name, sigma_b, sigma_w", [("tanh", 0.2, 1.304), ("gelu", 0.3, 1.0), ("erf", 0.2, 1.0)])
@@ -201,15 +207,44 @@ def test_once_variances_have_settled_no_pair_goes_through_layers(
     assert len(made) < 6 * 160 / hermite.LAYERS  # of 300 layers: until variances have settled
 
 
-@pytest.mark.thorough
-def test_chaotic_kernels_of_any_norms_keep_their_diagonal() -> None:
-    """Where chaos magnifies what layers round, the recursion over pairs takes over; K grows out of float32."""
+def chaotic(sigma_b: float) -> ndarray:
+    """Rows of several norms: the first one four times, opposite in one and close in one; the sixth is 0."""
+    x = np.random.default_rng(4).normal(size=(7, 5)) * np.linspace(0.5, 1.0, 7)[:, None]
+    x[[1, 2, 3, 5]] = x[0], -x[0], x[0] + 1e-3 * x[4], 0.0 * x[0]
+    return x if sigma_b else np.delete(x, 5, axis=0)
+
+
+@pytest.mark.parametrize("name, sigma_b", [("tanh", 0.3), ("tanh", 0.0), ("softplus", 0.3)])
+@pytest.mark.thorough(first=2)
+def test_chaos_takes_no_quadrature_of_pairs(name: str, sigma_b: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the recursion, where it still has digits; what layers tear apart here are 1e-3 and no rounding."""
+    x, act, options = chaotic(sigma_b), NAMED[name], {"sigma_b": sigma_b, "sigma_w": 1.9 if name == "tanh" else 1.2}
+    exact = np.asarray(kernels(act, jnp.asarray(x), depth=16, **options).ntk)
+    monkeypatch.setattr(module, "kernels", lambda *_, **__: pytest.fail("a quadrature for each pair"))
+    found = gram(act, x, depth=16, **options)
+    apart = gram(act, x, x[:3] * 1.0, depth=16, **options)
+    assert found.error < 1e-6
+    np.testing.assert_allclose(found.ntk, exact, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(apart.ntk, np.asarray(found.ntk)[:, :3], rtol=1e-9, atol=1e-9)
+    rough = gram(act, x, depth=16, dtype="float32", **options)
+    assert np.abs(plain(rough)[1] - exact).max() <= (rough.error + 1e-6) * exact.max()
+
+
+@pytest.mark.parametrize("depth", [20, 260])
+def test_chaotic_kernels_keep_their_diagonal(depth: int) -> None:
+    """It grows out of float32, and at depth 2000 out of float64; K(x, x) = q + chi K(x, x) of the layer before."""
     x, act, options = inputs(False)[:3], NAMED["tanh"], {"sigma_b": 0.2, "sigma_w": 2.5}
-    found, wide = (gram(act, x, depth=[20, 260], dtype=dtype, **options) for dtype in ("float32", "float64"))
-    variance = np.diag(kernels(act, jnp.asarray(x), depth=260, **options).nngp)
-    assert wide.error < LOOSE and found.error < LOOSE and float(found.log_ntk[1]) > 60 and float(wide.log_ntk[1]) == 0
-    np.testing.assert_allclose(np.diag(wide.nngp[1]), variance, rtol=1e-9)
-    np.testing.assert_allclose(plain(found)[1], wide.ntk, rtol=1e-5, atol=1e-30 * float(wide.ntk.max()))
+    found, wide = (gram(act, x, depth=depth, dtype=dtype, **options) for dtype in ("float32", "float64"))
+    q = 0.2**2 + 2.5**2 * np.sum(x**2, axis=1) / x.shape[1]
+    kernel = q
+    for _ in range(depth - 1):
+        slopes = np.asarray(chi(act, jnp.asarray(q), sigma_w=2.5))
+        q = np.asarray(variance_map(act, jnp.asarray(q), sigma_b=0.2, sigma_w=2.5))
+        kernel = q + slopes * kernel
+    np.testing.assert_allclose(np.diag(wide.nngp), q, rtol=1e-12)
+    np.testing.assert_allclose(np.diag(wide.ntk), kernel, rtol=1e-11)
+    np.testing.assert_allclose(np.diag(plain(found)[1]), kernel, rtol=3e-6)
+    assert wide.error < 1e-9 and float(found.log_ntk > 60) == (depth == 260) and float(wide.log_ntk) == 0
     with pytest.raises(ValueError, match="leave the range of float64"):
         gram(act, x, depth=2000, **options)
 

@@ -81,6 +81,48 @@ def test_layers_say_what_their_series_leave_out(name: str, skip: bool, dtype: st
     assert (slope - fewer).max() > 0.9 * good  # a step less would not have done
 
 
+@pytest.mark.parametrize("name, skip", [("tanh", False), ("tanh", True), ("gelu", False), ("elu", False)])
+def test_pairs_that_are_not_close_see_less_of_what_layers_do(name: str, skip: bool) -> None:
+    """At |c| up to 0.7: what is left out there, f' and f'' by their definitions, and how far |c| reaches afterwards."""
+    found, odd = made(name, skip), is_odd(NAMED[name])
+    tails = np.asarray(hermite.within(found, 0, 0.7, 1e-9, odd))
+    reach = 0.7
+    for level in range(2):
+        values, slopes = whole(found, name, level)
+        bias, kept = np.asarray(found.rest[level], dtype=float)
+        order = np.arange(len(values))[:, None]
+        assert tails[level, SLOPE] == pytest.approx(((slopes**2 * reach**order).sum(axis=0) + kept**2).max(), rel=1e-9)
+        bend = (order * slopes**2 * reach ** np.maximum(order - 1, 0)).sum(axis=0).max()
+        assert tails[level, BEND] == pytest.approx(bend, rel=1e-9)
+        least = np.asarray(found.tails[level, :2]) * reach ** len(values)
+        assert (tails[level, :2] >= least).all() and (tails[level, :2] <= least / reach**2 + 1e-300).all()
+        np.testing.assert_array_equal(tails[level, FLATTEST:], found.tails[level, FLATTEST:])
+        reach = ((values**2 * reach**order).sum(axis=0) + bias**2 + kept**2 * reach).max() + 1e-9
+    later = np.asarray(hermite.within(found, 1, 0.7, 1e-9, odd))
+    assert later[1, SLOPE] < tails[1, SLOPE] or reach < 0.7
+    at_one = np.asarray(hermite.within(found, 0, 1.0, 0.0, odd))
+    np.testing.assert_allclose(at_one[:2], found.tails[:2], rtol=1e-3 if name == "elu" else 1e-12)
+    assert (at_one[:2] <= np.asarray(found.tails[:2])).all()
+
+
+@pytest.mark.parametrize("name, skip", [("tanh", False), ("gelu", True)])
+def test_no_pair_gets_past_the_reach(name: str, skip: bool) -> None:
+    """Correlations of inputs of three norms after a layer, from anywhere up to 0.8."""
+    found, act, odd = made(name, skip), NAMED[name], is_odd(NAMED[name])
+    one, two = (part.ravel() for part in np.meshgrid(Q, Q))
+    after = np.sqrt(np.outer(found.q[0], found.q[0])).ravel()
+    largest = 0.0
+    for c in (0.8, 0.3, -0.5, -0.8):
+        exact = pair(act, jnp.asarray(one), jnp.asarray(two), jnp.full(9, 1.0 - c))
+        norms = np.sqrt(second_moment(act, jnp.asarray(one)) * second_moment(act, jnp.asarray(two)))
+        moved = SIGMAS["sigma_b"] ** 2 + SIGMAS["sigma_w"] ** 2 * norms * (1.0 - np.asarray(exact.gap))
+        moved = moved + (np.sqrt(one * two) * c if skip else 0.0)
+        largest = max(largest, float(np.abs(moved / after).max()))
+    within = hermite.within(found, 0, 0.8, 0.0, odd)
+    assert float(within[1, SLOPE]) >= float(hermite.within(found, 1, largest, 0.0, odd)[1, SLOPE]) * (1 - 1e-12)
+    assert float(within[1, SLOPE]) <= float(hermite.within(found, 1, largest + 0.1, 0.0, odd)[1, SLOPE])
+
+
 def test_the_bound_is_what_errors_add_up_to() -> None:
     """Two layers that are off as they say, on the diagonal where all of it meets, against K itself."""
     slope, bend, out, slope_out = 1.2, 3.0, 1e-5, 2e-5
@@ -94,8 +136,11 @@ def test_the_bound_is_what_errors_add_up_to() -> None:
             k = c + steep * k
         return k
 
-    error = (kernel(0.0) - kernel(1.0)) / kernel(0.0)
+    error = (kernel(0.0) - kernel(1.0)) / (1.0 + len(tails))  # K of that many layers with f'(1) = 1
     assert hermite.bound(tails) == pytest.approx(error, rel=1e-3)
     rounded = hermite.bound(tails, 1e-4)
     assert rounded > hermite.bound(np.column_stack([tails[:, 0] + 1e-4, tails[:, 1], *tails[:, 2:].T]))
     assert hermite.bound(np.array([[0.0, 0.0, 1e200, 1e200, 1.0, 1.0]] * 9), 1e-4) == np.inf
+    steep = np.array([[out, slope_out, 0.5, bend, 1.0, 1.0]] * 3)
+    assert hermite.bound(steep) == hermite.bound(np.where(np.arange(6) == 4, 7.0, steep))  # K(x, x) of chi = 1
+    assert hermite.bound(steep) < hermite.bound(np.where(np.arange(6) == 4, 0.9, steep))
