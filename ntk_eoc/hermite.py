@@ -180,8 +180,8 @@ def advance(
 
 @partial(jax.jit, static_argnames="odd")
 def within(held: Layers, first: Scalar, reach: Scalar, rounding: Scalar, odd: bool) -> Array:
-    """``tails`` (L, 6) for pairs whose |c| is at most ``reach`` before the ``first`` of the layers: there and, by Cauchy
-    and Schwarz, at what the layers before make of it. The last two, of K(x, x), are what they were."""
+    """``tails`` for pairs whose |c| is at most ``reach`` before the ``first`` of the layers, there and, by Cauchy and
+    Schwarz, at what the layers before make of it; and the ``rounding`` of each: (L, 7)."""
     order = jnp.arange(held.series.shape[2]) * (2.0 if odd else 1.0)
 
     def layer(reach: Array, at: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -192,24 +192,25 @@ def within(held: Layers, first: Scalar, reach: Scalar, rounding: Scalar, odd: bo
         bend = jnp.max((order * reach ** jnp.maximum(order - 1.0, 0.0)) @ squares[1])
         after = (reach ** (order + 1.0 if odd else order)) @ squares[0] + rest[0].astype(float) ** 2 + kept * reach
         after = jnp.minimum(jnp.max(after) + out + rounding, 1.0)
-        found = jnp.minimum(tails, jnp.stack([out, steep_out, steep, bend, *tails[4:]]))
-        return jnp.where(level < first, reach, after), found
+        least = jnp.minimum(tails[:4], jnp.stack([out, steep_out, steep, bend]))
+        return jnp.where(level < first, reach, after), jnp.concatenate([least, tails[4:], jnp.array([rounding])])
 
     levels = jnp.arange(len(held.q))
     each = (levels, held.steps, held.series, held.rest, held.tails)
     return jax.lax.scan(layer, jnp.asarray(reach, float), each)[1]
 
 
-def bound(tails: ndarray, rounding: float = 0.0) -> float:
-    """What series cut short, and ``rounding`` of each layer's polynomial, change in K at most, relative to K(x, x), or
-    in chaos to what it would be with f'(1) = 1, after layers with these ``tails`` (L, 6).
+def bound(tails: ndarray, *, rounded: bool = True) -> float:
+    """What series cut short and, if ``rounded``, the rounding of each layer change in K at most, relative to K(x, x),
+    or in chaos to what it would be with f'(1) = 1, after layers with these tails (L, 7) of ``within``.
 
-    >>> bound(np.array([[0.0, 1e-9, 1.0, 5.0, 1.0, 1.0]]))
+    >>> bound(np.array([[0.0, 1e-9, 1.0, 5.0, 1.0, 1.0, 0.0]]))
     5e-10
     """
     error_c, error_k, largest, least = 0.0, 0.0, 1.0, 1.0
     with np.errstate(over="ignore"):  # chaos without end
-        for left_out, slope_left_out, slope, curvature, flattest, added in tails:
+        for left_out, slope_left_out, slope, curvature, flattest, added, rounding in tails:
+            rounding = rounding if rounded else 0.0
             turned = slope_left_out + rounding * slope + curvature * error_c
             error_c = left_out + rounding + slope * error_c
             error_k = error_c + slope * error_k + largest * turned

@@ -6,7 +6,6 @@ In it layers tear apart whatever is not the same input, rounding too: pairs of o
 network, go by K(x, x) of theirs, and what becomes of errors in the others depends on how close they are.
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,11 +19,12 @@ from numpy import ndarray
 from ntk_eoc.activations import Activation
 from ntk_eoc.errors import Scalar
 from ntk_eoc.hermite import LAYERS, NEAR, ROUNDING, TILE, Layers, advance, bound, layers, within
-from ntk_eoc.lookup import PANELS, TERMS, fit, look_up, nodes, reached
-from ntk_eoc.stretches import TINY
+from ntk_eoc.lookup import look_up
+from ntk_eoc.settled import Functions, begin, functions, walk
+from ntk_eoc.tables import Table, table
 
 SETTLED = {"float32": 1e-8, "float64": 4e-15}  # relative spread of variances that are as good as one
-FEW = 2  # squares of pairs; the table is one more
+DIGITS = {"float32": 8, "float64": 14}  # to which a variance that stays is rounded, so that inputs share its table
 
 State = tuple[Array, Array]  # correlations and K/sqrt(q q') of pairs
 Shares = tuple[Array | ndarray, Array | ndarray]  # of bias and of input, in the root of the first variance
@@ -68,31 +68,44 @@ def pairs(
     q = np.concatenate(
         [np.pad(part, (0, -part.size % TILE), mode="edge") for part in ([q] if same else [q[:n], q[n:]])]
     )
-    found, tails, level, held, settled, earlier, own = [], [np.zeros((0, 6))], 1, 0, False, None, np.ones(q.size)
+    found, tails, level, held, own, tab = [], [np.zeros((0, 7))], 1, 0, np.ones(q.size), None
     for depth in depths:
-        while level < depth:
-            if not held and settled:  # every layer from here on is one of those held
-                held = LAYERS
-            elif not held:
+        while level < depth and tab is None:
+            if not held:
                 near = bool(q.min() > 0 and q.max() < NEAR * q.min())
-                now = jnp.asarray(q), min(LAYERS, depths[-1] - level)
-                chunk, held = layers(act, *now, near=near, odd=odd, dtype=dtype, **options), LAYERS
-                settled = np.ptp(chunk.q) <= SETTLED[dtype] * q.max()
-                if settled and len(blocks) > FEW and chunk.tails[:, 2].max() <= 1 + 1 / depths[-1]:
-                    earlier, state, blocks = state, _start(dtype), blocks[:1]
-                    if dtype != "float64":
-                        chunk = layers(act, *now, near=near, odd=odd, dtype="float64", **options)
+                ahead = jnp.asarray(q), min(LAYERS, depths[-1] - level)
+                chunk, held = layers(act, *ahead, near=near, odd=odd, dtype=dtype, **options), LAYERS
+                tab = None if options["skip"] else _settled(act, q, chunk, depths[-1], dtype)
+            reach = _reach(state[0], alike, same)
+            if tab is not None:
+                since = begin(dtype, reach, odd and sigma_b == 0)
+                break
             first, count = LAYERS - held, min(held, depth - level)
-            reach = _reach(state[0], alike, same) if earlier is None else 1.0
             tails.append(np.asarray(within(chunk, first, reach, ROUNDING[dtype], odd))[first : first + count])
             own = _own(own, chunk, first, count)
-            state = advance(*state, chunk, second if earlier is None else 0, first, count, blocks, odd)
+            state = advance(*state, chunk, second, first, count, blocks, odd)
             level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
-        error, cut = (bound(np.concatenate(tails), rounding) for rounding in (ROUNDING[dtype], 0.0))
-        (c, kappa), unresolved = (state, 0.0) if earlier is None else _by_table(*earlier, _since(*state, dtype))
-        c, kappa = _whole(c, kappa, alike, jnp.asarray(own[:n]), same)
+        now, unresolved = state, 0.0
+        if tab is not None:
+            since, some = walk(since, tab, sigma_w, depth - level)
+            tails.append(some)
+            own, level = _repeated(own, sigma_w**2 * tab.slopes, depth - level), depth
+            now, unresolved = _by_table(*state, functions(since, dtype))
+        error, cut = (bound(np.concatenate(tails), rounded=rounded) for rounded in (True, False))
+        c, kappa = _whole(*now, alike, jnp.asarray(own[:n]), same)
         found.append(Pairs(c, kappa, q[:n], q[second : second + m], error + unresolved, cut))
     return found
+
+
+def _settled(act: Activation, q: ndarray, chunk: Layers, layers: int, dtype: str) -> Table | None:
+    """The table of all layers from here on: where variances stay at one value, that is not in chaos."""
+    spread = max(np.ptp(chunk.q[: int(np.count_nonzero(chunk.steps))]), np.ptp(q))
+    if not spread <= SETTLED[dtype] * q.max() or chunk.tails[:, 2].max() > 1 + 1 / layers:
+        return None
+    try:
+        return table(act, float(f"{q.max():.{DIGITS[dtype]}e}"))
+    except RuntimeError:  # too large a variance for a table
+        return None
 
 
 @partial(jax.jit, static_argnames="dtype")
@@ -103,32 +116,11 @@ def _first(fold: Array, left: Shares, right: Shares, dtype: str) -> Array:
     return jnp.pad(c, [(0, -size % TILE) for size in c.shape]).astype(dtype)
 
 
-def _start(dtype: str) -> tuple[Array, Array]:
-    """A square of correlations at the nodes of ``lookup``, acute and obtuse, with kappa = 0 and then with 1."""
-    near = 1.0 - 2.0 * nodes(dtype).ravel() ** 2
-    c, kappa = np.zeros(TILE * TILE), np.zeros(TILE * TILE)
-    c[: 4 * near.size], kappa[2 * near.size : 4 * near.size] = np.tile(np.concatenate([near, -near]), 2), 1.0
-    return jnp.asarray(c.reshape(TILE, TILE)), jnp.asarray(kappa.reshape(TILE, TILE))
-
-
-def _since(c: Array, kappa: Array, dtype: str) -> tuple[Array, ndarray, ndarray]:
-    """What became of ``_start``: c, kappa from 0, and what a unit of it adds, as functions of where they were, in
-    polynomials of ``lookup``; their values at c = 1; and how well they are resolved."""
-    shape = (2, PANELS, TERMS[dtype])
-    size = math.prod(shape)
-    after, empty, full = (np.asarray(part).ravel()[k : k + size] for part, k in ((c, 0), (kappa, 0), (kappa, size)))
-    values = np.stack([part.reshape(shape) for part in (after, empty, full - empty)], axis=1)
-    scales = np.maximum(values[0, :, 0, 0], TINY)
-    polynomials, last = fit(values / scales[:, None, None])
-    return jnp.asarray(polynomials, dtype), scales, scales * last[..., reached(dtype)].max(axis=(0, 2))
-
-
-def _by_table(c: Array, kappa: Array, since: tuple[Array, ndarray, ndarray]) -> tuple[State, float]:
-    """Pairs after the layers that ``_since`` made functions of, and what these leave of K unresolved, over K(x, x)."""
-    functions, scales, worst = since
+def _by_table(c: Array, kappa: Array, since: Functions) -> tuple[State, float]:
+    """Pairs after the layers that these are functions of, and what they leave of K unresolved, over K(x, x)."""
     most = np.array([1.0, float(kappa.max())])  # K(x, x)/q
-    error = float(max(worst[0], worst[1:] @ most / (scales[1:] @ most)))
-    after, added = (_looked_up(functions, scales, c, kappa, which=which) for which in ("c", "kappa"))
+    error = float(max(since.unresolved[0], since.unresolved[1:] @ most / (since.scales[1:] @ most)))
+    after, added = (_looked_up(*since[:2], c, kappa, which=which) for which in ("c", "kappa"))
     return (after, added), error
 
 
@@ -159,6 +151,12 @@ def _reach(c: Array, alike: Array, same: bool) -> Array:
     """The largest |c| of pairs that are not alike."""
     size = jnp.where(alike == 0, jnp.abs(c[: alike.shape[0], : alike.shape[1]]), 0.0)
     return jnp.max(jnp.triu(size) if same else size)
+
+
+def _repeated(own: ndarray, chi: float, count: int) -> ndarray:
+    for _ in range(count):
+        own = 1.0 + chi * own
+    return own
 
 
 def _own(own: ndarray, held: Layers, first: int, count: int) -> ndarray:

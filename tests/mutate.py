@@ -65,6 +65,7 @@ TESTS = {
     "angles": ["angles", "gram"],
     "hermite": ["hermite", "gram"],
     "lookup": ["gram"],
+    "settled": ["settled", "gram"],
     "stack": ["gram"],
     "pairs": ["gram"],
     "gram": ["gram"],

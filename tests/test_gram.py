@@ -18,7 +18,7 @@ from ntk_eoc import pairs as expansions
 from ntk_eoc import profile as profiles
 from ntk_eoc import stack as stacks
 from ntk_eoc.activations import NAMED, from_function
-from ntk_eoc.gram import ERROR, LOOSE, Gram, gram
+from ntk_eoc.gram import ERROR, Gram, gram
 from ntk_eoc.kernels import kernels
 from ntk_eoc.maps import variance_map
 from ntk_eoc.meanfield import chi
@@ -183,28 +183,39 @@ def test_a_power_of_two_of_rows_is_mirrored_as_any_other_number() -> None:
         np.testing.assert_array_equal(some, np.where(alike == 0, whole, alike * exact[:, None]))
 
 
-@pytest.mark.parametrize("name, sigma_b, sigma_w", [("tanh", 0.2, 1.304), ("gelu", 0.3, 1.0), ("erf", 0.2, 1.0)])
+@pytest.mark.parametrize(
+    "name, sigma_b, sigma_w, depth",
+    [
+        ("erf", 0.2, 1.0, 160),
+        ("elu", 0.3, 0.7, 64),
+        ("tanh", 0.5, 0.9, 64),
+        ("selu", 0.4, 0.5, 64),
+    ],
+)
 @pytest.mark.thorough(first=1)
 def test_once_variances_have_settled_no_pair_goes_through_layers(
-    name: str, sigma_b: float, sigma_w: float, monkeypatch: pytest.MonkeyPatch
+    name: str, sigma_b: float, sigma_w: float, depth: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few rows go layer by layer, many through a function of their correlation: the same, opposite inputs too."""
-    x = np.random.default_rng(0).normal(size=(520, 3))
-    x[[255, 300, 519]] = -x[0], 1.2 * x[1], x[2] + 1e-6 * x[3]
-    few = np.r_[0:4, 255, 300, 519]
-    options = {"depth": [2, 160, 300], "sigma_b": sigma_b, "sigma_w": sigma_w}
+    """A table of their correlation does: the recursion over pairs, opposite and close inputs too."""
+    x, act, sigmas = np.random.default_rng(0).normal(size=(9, 3)), NAMED[name], {"sigma_b": sigma_b, "sigma_w": sigma_w}
+    x[[4, 5, 6, 7]] = -x[0], 1.2 * x[1], x[2] + 1e-6 * x[3], x[2]
+    exact = kernels(act, jnp.asarray(x), depth=depth, **sigmas)
     made, layers = [], expansions.layers
     monkeypatch.setattr(expansions, "layers", lambda *args, **kept: made.append(args) or layers(*args, **kept))
-    for dtype, rtol in (("float64", 2e-11), ("float32", 2e-3)):
-        whole, apart, part = (
-            gram(NAMED[name], left, right, dtype=dtype, **options)
-            for left, right in ((x, None), (x, x[few] * 1.0), (x[few], None))
+    for dtype in ("float64", "float32"):
+        made.clear()
+        whole, apart = (
+            gram(act, x, other, depth=[depth - 9, depth], dtype=dtype, **sigmas) for other in (None, x[:5] + 0.0)
         )
-        for found in (np.asarray(whole.ntk)[:, few][..., few], np.asarray(apart.ntk)[:, few]):
-            np.testing.assert_allclose(found, part.ntk, rtol=rtol, atol=rtol * float(part.ntk.max()) / 100)
-        np.testing.assert_allclose(np.asarray(whole.nngp)[:, few][..., few], part.nngp, rtol=rtol)
-        assert whole.error < LOOSE
-    assert len(made) < 6 * 160 / hermite.LAYERS  # of 300 layers: until variances have settled
+        assert 0 < len(made) < 2 * (depth - 10) / hermite.LAYERS
+        assert whole.error < {"float64": 1e-6, "float32": 1e-3}[dtype]
+        size = np.sqrt(np.outer(np.diag(exact.ntk), np.diag(exact.ntk)))
+        assert np.abs((np.asarray(whole.ntk[-1]) - exact.ntk) / size).max() <= whole.error + ERROR[dtype]
+        assert np.abs((np.asarray(apart.ntk[-1]) - exact.ntk[:, :5]) / size[:, :5]).max() <= apart.error + ERROR[dtype]
+        np.testing.assert_allclose(whole.nngp[-1], exact.nngp, rtol=1e-5 if dtype == "float32" else 1e-11, atol=1e-30)
+        between = gram(act, x, depth=depth - 9, dtype=dtype, **sigmas)
+        off = np.abs(np.asarray(whole.ntk[0]) - between.ntk).max() / float(between.ntk.max())
+        assert off <= whole.error + between.error + ERROR[dtype]
 
 
 def chaotic(sigma_b: float) -> ndarray:

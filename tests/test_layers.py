@@ -34,6 +34,7 @@ ORDER = [
     "angles",
     "profile",
     "lookup",
+    "settled",
     "stack",
     "hermite",
     "pairs",
