@@ -19,13 +19,14 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ntk_eoc.errors import Scalar
-from ntk_eoc.lookup import fit, nodes, reached
+from ntk_eoc.lookup import BITS, OCTAVES, fit, nodes, reached
 from ntk_eoc.stretches import TINY
 from ntk_eoc.tables import Table, arrays_of, evaluate
 
 SHARED = 32  # panels of tables are padded to a multiple of it
 ROWS = 512  # layers in one go
-LEAST = 2.0**-27  # of s = sin(theta/2): closer pairs are as good as equal
+LEAST = 2.0**-27  # of s = sin(theta/2): closer pairs have a correlation of 1 in float64
+CLOSE = (OCTAVES - 28) << BITS  # panels of ``lookup`` that are for closer ones
 ROUNDING = 4.4e-16  # of one layer
 
 
@@ -53,7 +54,7 @@ class Functions(NamedTuple):
 def begin(dtype: str, reach: Scalar, odd: bool) -> Walk:
     """Before any layer, for results in ``dtype`` and pairs with |c| up to ``reach``; of an ``odd`` network without a
     bias acute angles are all there is to know."""
-    s = nodes(dtype)
+    s = nodes(dtype)[CLOSE:]
     angle = 2 * np.arcsin(s)
     sides = np.stack([angle] if odd else [angle, np.pi - angle])
     s = np.stack([s] if odd else [s, np.sqrt(1.0 - s * s)])
@@ -105,6 +106,8 @@ def functions(at: Walk, dtype: str) -> Functions:
     """What became of pairs since ``begin``, to be looked up."""
     parts = np.stack([np.asarray(part) for part in (1.0 - 2.0 * at.s**2, at.added, at.kept)], axis=1)
     values = parts if len(parts) == 2 else np.concatenate([parts, parts * np.array([-1.0, -1.0, 1.0])[:, None, None]])
+    equal = np.repeat(values[:, :, :1, :1], CLOSE, axis=2)
+    values = np.concatenate([np.broadcast_to(equal, (*equal.shape[:3], values.shape[3])), values], axis=2)
     scales = np.maximum(values[0, :, 0, 0], TINY)
     polynomials, last = fit(values / scales[:, None, None])
     return Functions(jnp.asarray(polynomials, dtype), scales, scales * last[..., reached(dtype)].max(axis=(0, 2)))
