@@ -20,7 +20,6 @@ from ntk_eoc.activations import Activation
 from ntk_eoc.angles import Rows, folds, rows
 from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.errors import Scalar, check_choice, check_depth, check_sigma, require_x64
-from ntk_eoc.hermite import applies
 from ntk_eoc.kernels import ARCHITECTURES, kernels
 from ntk_eoc.lookup import Lookup, look_up, lookup
 from ntk_eoc.pairs import pairs
@@ -94,7 +93,7 @@ def gram(
     options = {"sigma_b": sigma_b, "sigma_w": sigma_w, "architecture": architecture}
     found = _by_angle(act, left, right, depths, dtype, options)
     exact = closed_form(act) is not None
-    if not (exact and act.kinks) and applies(act) and sigma_w > 0:
+    if not (exact and act.kinks) and sigma_w > 0:
         for width in ("float64",) if exact or dtype == "float64" else DTYPES:  # float32 rounds in each layer
             found = found or _expanded(act, left, right, depths, dtype, width, options)
     if found is None:

@@ -20,6 +20,8 @@ from numpy import ndarray
 
 from ntk_eoc.activations import Activation, derivative
 from ntk_eoc.errors import Scalar
+from ntk_eoc.gaussian import TINY
+from ntk_eoc.panels import LEGENDRE, LEGENDRE_WEIGHTS
 
 TERMS, STEP = 256, 32  # of the series at most; each layer takes as many STEPs of terms as are good enough
 GOOD = {"float32": 1e-6, "float64": 1e-13}  # what a layer's series may leave out of f(1) and of f'(1)
@@ -28,6 +30,7 @@ ORDER = np.arange(TERMS, dtype=float)
 WEIGHTS = np.stack([ORDER**0, ORDER, ORDER * (ORDER - 1)]).reshape(3, -1, STEP)  # of squares, in f(1), f'(1), f''(1)
 LAYERS = 8  # whose coefficients are held at a time
 VARIANCES, NEAR = 32, 100.0  # variances that coefficients are interpolated from, where no ratio of two is larger
+SIDE = 32  # variances whose quadratures go side by side, where each has its own
 TILE = 256  # pairs pass through the layers in squares that stay in the cache
 GROUP = 16  # terms in one go: as many as the compiler turns into one good loop (8 and 32 are slower)
 # Panels of the quadrature: fine enough for h_255, and finer where a steep phi turns.
@@ -62,11 +65,10 @@ def applies(act: Activation) -> bool:
 @lru_cache
 def _rule() -> tuple[ndarray, ndarray]:
     """Nodes (M,), and weights times h_k at them, (M, T); the first column is the weights alone."""
-    points, weights = np.polynomial.legendre.leggauss(16)
     edges = np.concatenate([-PANELS[::-1], [0.0], PANELS])
     half = 0.5 * np.diff(edges)[:, None]
-    z = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * points).ravel()
-    columns = [(half * weights).ravel() * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)]
+    z = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * LEGENDRE).ravel()
+    columns = [(half * LEGENDRE_WEIGHTS).ravel() * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)]
     columns.append(columns[0] * z)
     for k in range(2, TERMS):
         columns.append((z * columns[-1] - np.sqrt(k - 1.0) * columns[-2]) / np.sqrt(k))
@@ -81,6 +83,8 @@ def moments(act: Activation, q: Array) -> Array:
     >>> found[:2].round(6).tolist(), found[-2:].round(6).tolist()
     ([0.56419, 0.707107], [1.0, 1.0])
     """
+    if not applies(act):  # kinks that move with the variance: panels for each
+        return jax.lax.map(partial(_moments_of_one, act), q, batch_size=SIDE).T
     z, table = _rule()
     u = jnp.sqrt(q)[:, None] * z
     phi, slope = act.phi(u), derivative(act)(u)
@@ -88,16 +92,35 @@ def moments(act: Activation, q: Array) -> Array:
     return jnp.concatenate([(phi @ table).T, second])
 
 
+def _moments_of_one(act: Activation, q: Array) -> Array:
+    root = jnp.sqrt(q)
+    kinks = jnp.clip(jnp.asarray(np.array(act.kinks)) / jnp.maximum(root, TINY), -PANELS[-1], PANELS[-1])
+    edges = jnp.sort(jnp.concatenate([-PANELS, np.zeros(1), PANELS, kinks]))
+    half = 0.5 * jnp.diff(edges)[:, None]
+    z = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * LEGENDRE).ravel()
+    weight = (half * LEGENDRE_WEIGHTS).ravel() * jnp.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
+    phi, slope = act.phi(root * z), derivative(act)(root * z)
+
+    def term(h: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], Array]:
+        before, last = h
+        return (last, (z * last - jnp.sqrt(k) * before) / jnp.sqrt(k + 1.0)), jnp.sum(weight * phi * last)
+
+    _, found = jax.lax.scan(term, (jnp.zeros_like(z), jnp.ones_like(z)), jnp.asarray(ORDER))
+    return jnp.append(found, jnp.stack([jnp.sum(weight * phi**2), q * jnp.sum(weight * slope**2)]))
+
+
 def _interpolated(act: Activation, q: Array) -> Array:
-    """The same from few variances: analytic in log q, where the nearest singularities are pi away."""
+    """The same from few variances: analytic in log q, where the nearest singularities are pi away, or pi/2 of a phi
+    that has kinks elsewhere than at 0."""
     low, high = jnp.log(jnp.min(q)), jnp.log(jnp.max(q))
     middle, half = 0.5 * (low + high), 0.5 * (high - low) + 1e-9
-    points = np.asarray(np.polynomial.chebyshev.chebpts1(VARIANCES), dtype=float)
-    to_series = np.polynomial.chebyshev.chebvander(points, VARIANCES - 1) * (2.0 / VARIANCES)
+    count = VARIANCES if applies(act) else 2 * VARIANCES
+    nodes = (np.arange(count) + 0.5) * np.pi / count
+    points, to_series = np.cos(nodes), np.cos(np.outer(nodes, np.arange(count))) * (2.0 / count)
     to_series[:, 0] *= 0.5
     values = moments(act, jnp.exp(middle + half * points)) @ to_series
     angle = jnp.arccos(jnp.clip((jnp.log(q) - middle) / half, -1.0, 1.0))
-    return values @ jnp.cos(jnp.arange(VARIANCES)[:, None] * angle)
+    return values @ jnp.cos(jnp.arange(count)[:, None] * angle)
 
 
 @partial(jax.jit, static_argnames=("act", "skip", "near", "odd", "dtype"))

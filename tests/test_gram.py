@@ -241,6 +241,18 @@ def test_chaos_takes_no_quadrature_of_pairs(name: str, sigma_b: float, monkeypat
     assert np.abs(plain(rough)[1] - exact).max() <= (rough.error + 1e-6) * exact.max()
 
 
+@pytest.mark.parametrize("low, high", [(-1.0, 1.0), (-0.2, 3.0)])
+@pytest.mark.thorough(first=1)
+def test_kinks_anywhere_take_no_quadrature_of_pairs(low: float, high: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    act = from_function(lambda x: jnp.clip(x, low, high), kinks=(low, high))
+    x = np.random.default_rng(4).normal(size=(6, 5)) * np.linspace(0.5, 1.0, 6)[:, None]
+    exact = np.asarray(kernels(act, jnp.asarray(x), depth=9, **BIASED).ntk)
+    monkeypatch.setattr(module, "kernels", lambda *_, **__: pytest.fail("a quadrature for each pair"))
+    found = gram(act, x, depth=9, **BIASED)
+    assert found.error < 1e-6
+    assert np.abs(np.asarray(found.ntk) - exact).max() <= (found.error + ERROR["float64"]) * exact.max()
+
+
 @pytest.mark.parametrize("depth", [20, 260])
 def test_chaotic_kernels_keep_their_diagonal(depth: int) -> None:
     """It grows out of float32, and at depth 2000 out of float64; K(x, x) = q + chi K(x, x) of the layer before."""

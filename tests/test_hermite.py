@@ -1,6 +1,8 @@
 """The layers that pairs of any norms go through: their series, variances and what they say of themselves, against the
 variance and correlation maps, which take quadratures of their own."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -31,7 +33,9 @@ def whole(found: hermite.Layers, name: str, level: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("near", [True, False])
-@pytest.mark.parametrize("name, skip", [("tanh", False), ("tanh", True), ("gelu", False), ("softplus", True)])
+@pytest.mark.parametrize(
+    "name, skip", [("tanh", False), ("tanh", True), ("gelu", False), ("softplus", True), ("hard_tanh", False)]
+)
 def test_a_layer_is_the_variance_map_and_the_correlation_map(name: str, skip: bool, near: bool) -> None:
     found, act, q = made(name, skip, near), NAMED[name], Q
     for level in range(2):
@@ -56,7 +60,9 @@ def test_a_layer_is_the_variance_map_and_the_correlation_map(name: str, skip: bo
     assert (np.asarray(found.q[2:]) == 0).all()  # no more layers than asked for
 
 
-@pytest.mark.parametrize("name, skip", [("tanh", False), ("tanh", True), ("elu", False), ("gelu", True)])
+@pytest.mark.parametrize(
+    "name, skip", [("tanh", False), ("tanh", True), ("elu", False), ("gelu", True), ("hard_tanh", False)]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_layers_say_what_their_series_leave_out(name: str, skip: bool, dtype: str) -> None:
     """At c = 1 and of the worst input, as sums of squares; the slope is chi there, and a bend no series exceeds."""
@@ -121,6 +127,29 @@ def test_no_pair_gets_past_the_reach(name: str, skip: bool) -> None:
     within = hermite.within(found, 0, 0.8, 0.0, odd)
     assert float(within[1, SLOPE]) >= float(hermite.within(found, 1, largest, 0.0, odd)[1, SLOPE]) * (1 - 1e-12)
     assert float(within[1, SLOPE]) <= float(hermite.within(found, 1, largest + 0.1, 0.0, odd)[1, SLOPE])
+
+
+@pytest.mark.parametrize("name", ["tanh", "elu", "hard_tanh"])
+@pytest.mark.parametrize("ratio", [1.5, 10.0, 99.0])
+def test_few_variances_stand_for_all(name: str, ratio: float) -> None:
+    q = jnp.geomspace(0.2, 0.2 * ratio, 23)
+    own, few = hermite.moments(NAMED[name], q), hermite._interpolated(NAMED[name], q)
+    np.testing.assert_allclose(few, own, rtol=1e-14, atol=3e-14)
+
+
+@pytest.mark.parametrize("q", [1e-6, 0.3, 50.0])
+def test_kinks_that_move_with_the_variance_in_closed_form(q: float) -> None:
+    """phi'(sqrt(q) z) = 1 between +-t: the coefficients are integrals of h_k over there, by h_k' = sqrt(k) h_(k-1)."""
+    found = np.asarray(hermite.moments(NAMED["hard_tanh"], jnp.array([q])))[:, 0]
+    t = 1.0 / np.sqrt(q)
+    expected = [math.erf(t / np.sqrt(2))]  # of phi', b_0; then b_k = -2 h_(k-1)(t) density(t)/sqrt(k) for even k
+    before, last = 0.0, np.exp(-0.5 * t * t) / np.sqrt(2 * np.pi)  # h_k(t) times the density
+    for k in range(1, 40):
+        expected.append(-2.0 * last / np.sqrt(k) if k % 2 == 0 else 0.0)
+        before, last = last, (t * last - np.sqrt(k - 1.0) * before) / np.sqrt(k)
+    slopes = found[1:41] * np.sqrt(np.arange(1, 41)) / np.sqrt(q)
+    np.testing.assert_allclose(slopes, expected, atol=1e-12)
+    assert found[-1] / q == pytest.approx(math.erf(t / np.sqrt(2)), rel=1e-14)
 
 
 def test_the_bound_is_what_errors_add_up_to() -> None:
