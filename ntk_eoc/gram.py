@@ -1,8 +1,8 @@
 """Gram matrices of NNGP and NTK: one call that finds the cheapest exact way for the inputs it is given.
 
 Where the kernel is a function of the angle (inputs of one norm; or any norms, a homogeneous phi and no bias) depth and
-activation cost one table, and each pair is then looked up in it. Elsewhere pairs go through the layers: as polynomials
-(``pairs``) where phi allows it, or by the recursion of ``kernels``, which needs no series and survives chaos.
+activation cost one table, and each pair is then looked up in it. Elsewhere pairs go through the layers as polynomials
+(``pairs``), or, where series leave out too much of close inputs, by the recursion of ``kernels``.
 """
 
 from collections.abc import Sequence
