@@ -100,7 +100,7 @@ def pairs(
 def _settled(act: Activation, q: ndarray, chunk: Layers, layers: int, dtype: str) -> Table | None:
     """The table of all layers from here on: where variances stay at one value, that is not in chaos."""
     spread = max(np.ptp(chunk.q[: int(np.count_nonzero(chunk.steps))]), np.ptp(q))
-    if not spread <= SETTLED[dtype] * q.max() or chunk.tails[:, 2].max() > 1 + 1 / layers:
+    if not 0 < q.max() or not spread <= SETTLED[dtype] * q.max() or chunk.tails[:, 2].max() > 1 + 1 / layers:
         return None
     try:
         return table(act, float(f"{q.max():.{DIGITS[dtype]}e}"))

@@ -426,3 +426,9 @@ def test_odd_networks_at_right_angles(name: str, sigma_w: float, depth: int | li
     for part, exact in ((found.ntk, wanted.ntk), (found.nngp, wanted.nngp)):
         part = part if isinstance(depth, int) else part[-1]
         np.testing.assert_allclose(part, exact, rtol=0, atol=2e-11 * float(jnp.abs(exact).max()))
+
+
+@pytest.mark.parametrize("name", ["erf", "tanh", "hard_tanh"])
+def test_nothing_but_zero_rows_without_a_bias(name: str) -> None:
+    found = gram(NAMED[name], np.zeros((2, 3)), depth=3, sigma_b=0.0, sigma_w=1.5)
+    assert not np.asarray(found.ntk).any() and not np.asarray(found.nngp).any()
