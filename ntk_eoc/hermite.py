@@ -231,7 +231,7 @@ def bound(tails: ndarray, *, rounded: bool = True) -> float:
     5e-10
     """
     error_c, error_k, largest, least = 0.0, 0.0, 1.0, 1.0
-    with np.errstate(over="ignore"):  # chaos without end
+    with np.errstate(over="ignore", invalid="ignore"):  # chaos without end
         for left_out, slope_left_out, slope, curvature, flattest, added, rounding in tails:
             rounding = rounding if rounded else 0.0
             turned = slope_left_out + rounding * slope + curvature * error_c

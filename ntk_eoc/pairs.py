@@ -17,12 +17,14 @@ from jax import Array
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
-from ntk_eoc.errors import Scalar
+from ntk_eoc.errors import LARGEST, Scalar
+from ntk_eoc.gaussian import second_moment
 from ntk_eoc.hermite import LAYERS, NEAR, ROUNDING, TILE, Layers, advance, bound, layers, within
 from ntk_eoc.lookup import look_up
 from ntk_eoc.settled import Functions, begin, functions, walk
 from ntk_eoc.tables import Table, table
 
+SEEN = 1e-6  # share of f'(1) up to which two quadratures agree, where float32 carries the skip connection
 SETTLED = {"float32": 1e-8, "float64": 4e-15}  # relative spread of variances that are as good as one
 DIGITS = {"float32": 8, "float64": 14}  # to which a variance that stays is rounded, so that inputs share its table
 
@@ -75,13 +77,16 @@ def pairs(
                 near = bool(q.min() > 0 and q.max() < NEAR * q.min())
                 ahead = jnp.asarray(q), min(LAYERS, depths[-1] - level)
                 chunk, held = layers(act, *ahead, near=near, odd=odd, dtype=dtype, **options), LAYERS
+                missed = _missed(act, q, chunk, sigma_w)
                 tab = None if options["skip"] else _settled(act, q, chunk, depths[-1], dtype)
             reach = _reach(state[0], alike, same)
             if tab is not None:
                 since = begin(dtype, reach, odd and sigma_b == 0)
                 break
             first, count = LAYERS - held, min(held, depth - level)
-            tails.append(np.asarray(within(chunk, first, reach, ROUNDING[dtype], odd))[first : first + count])
+            some = np.array(within(chunk, first, reach, ROUNDING[dtype], odd))[first : first + count]
+            some[:, 1] += missed
+            tails.append(some)
             own = _own(own, chunk, first, count)
             state = advance(*state, chunk, second, first, count, blocks, odd)
             level, held, q = level + count, held - count, np.asarray(chunk.q[first + count - 1])
@@ -97,10 +102,21 @@ def pairs(
     return found
 
 
+def _missed(act: Activation, q: ndarray, chunk: Layers, sigma_w: Scalar) -> float:
+    """What the quadrature of the series does not see of f'(1) at the largest variance, where phi is steepest."""
+    at = int(q.argmax())
+    if not 0 < q[at] < LARGEST:
+        return 0.0 if q[at] == 0 else np.inf
+    slope = float(sigma_w) ** 2 * q[at] * float(second_moment(act, jnp.asarray(q[at]), 1)) / float(chunk.q[0, at])
+    missed = abs(float(chunk.slopes[0, at]) - float(chunk.rest[0, 1, at]) ** 2 - slope)
+    return 0.0 if missed <= SEEN * max(slope, 1.0) else missed
+
+
 def _settled(act: Activation, q: ndarray, chunk: Layers, layers: int, dtype: str) -> Table | None:
     """The table of all layers from here on: where variances stay at one value, that is not in chaos."""
-    spread = max(np.ptp(chunk.q[: int(np.count_nonzero(chunk.steps))]), np.ptp(q))
-    if not 0 < q.max() or not spread <= SETTLED[dtype] * q.max() or chunk.tails[:, 2].max() > 1 + 1 / layers:
+    known = np.concatenate([q, np.asarray(chunk.q[: int(np.count_nonzero(chunk.steps))]).ravel()])
+    low, high = known.min(), known.max()
+    if not 0 < high * (1 - SETTLED[dtype]) <= low or not high < np.inf or chunk.tails[:, 2].max() > 1 + 1 / layers:
         return None
     try:
         return table(act, float(f"{q.max():.{DIGITS[dtype]}e}"))

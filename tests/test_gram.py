@@ -432,3 +432,19 @@ def test_odd_networks_at_right_angles(name: str, sigma_w: float, depth: int | li
 def test_nothing_but_zero_rows_without_a_bias(name: str) -> None:
     found = gram(NAMED[name], np.zeros((2, 3)), depth=3, sigma_b=0.0, sigma_w=1.5)
     assert not np.asarray(found.ntk).any() and not np.asarray(found.nngp).any()
+
+
+@pytest.mark.parametrize("sigma_w", [1.2, 1e50])
+def test_one_variance_that_moves_has_not_settled(sigma_w: float) -> None:
+    """Of one layer more, and inputs of one norm but for rounding: their variance is another one after it."""
+    x, sigmas = np.array([[1.0, 2.0], [2.0 + 1e-12, 1.0]]), {"sigma_b": 0.2, "sigma_w": sigma_w}
+    for rows in (x, np.zeros((1, 2))):
+        found = gram(NAMED["erf"], rows, depth=2, **sigmas)
+        exact = kernels(NAMED["erf"], jnp.asarray(rows), depth=2, **sigmas)
+        np.testing.assert_allclose(found.ntk, exact.ntk, rtol=1e-12)
+        np.testing.assert_allclose(found.nngp, exact.nngp, rtol=1e-12)
+
+
+def test_a_variance_out_of_float64_is_refused_before_a_table_is_asked_for() -> None:
+    with pytest.raises(ValueError, match="leave the range of float64"):
+        gram(NAMED["identity"], np.array([[0.3, 2.5], [1.0, 0.2]]), depth=30, sigma_b=1.2, sigma_w=1e20)
