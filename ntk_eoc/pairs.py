@@ -85,7 +85,8 @@ def pairs(
                 break
             first, count = LAYERS - held, min(held, depth - level)
             some = np.array(within(chunk, first, reach, ROUNDING[dtype], odd))[first : first + count]
-            some[:, 1] += missed
+            with np.errstate(invalid="ignore"):  # of variances that have left float64
+                some[:, 1] += missed
             tails.append(some)
             own = _own(own, chunk, first, count)
             state = advance(*state, chunk, second, first, count, blocks, odd)
@@ -105,9 +106,10 @@ def pairs(
 def _missed(act: Activation, q: ndarray, chunk: Layers, sigma_w: Scalar) -> float:
     """What the quadrature of the series does not see of f'(1) at the largest variance, where phi is steepest."""
     at = int(q.argmax())
-    if not 0 < q[at] < LARGEST:
-        return 0.0 if q[at] == 0 else np.inf
-    slope = float(sigma_w) ** 2 * q[at] * float(second_moment(act, jnp.asarray(q[at]), 1)) / float(chunk.q[0, at])
+    after = float(chunk.q[0, at])
+    if not 0 < q[at] < LARGEST or not 0 < after < np.inf:
+        return 0.0 if q[at] == 0 or after == 0 else np.inf
+    slope = float(sigma_w) ** 2 * q[at] * float(second_moment(act, jnp.asarray(q[at]), 1)) / after
     missed = abs(float(chunk.slopes[0, at]) - float(chunk.rest[0, 1, at]) ** 2 - slope)
     return 0.0 if missed <= SEEN * max(slope, 1.0) else missed
 

@@ -448,3 +448,15 @@ def test_one_variance_that_moves_has_not_settled(sigma_w: float) -> None:
 def test_a_variance_out_of_float64_is_refused_before_a_table_is_asked_for() -> None:
     with pytest.raises(ValueError, match="leave the range of float64"):
         gram(NAMED["identity"], np.array([[0.3, 2.5], [1.0, 0.2]]), depth=30, sigma_b=1.2, sigma_w=1e20)
+
+
+@pytest.mark.parametrize("name, sigma_b, sigma_w, skip", [("sin", 0.0, 1e-150, False), ("elu", 1e50, 1e20, True)])
+def test_variances_at_either_end_of_float64(name: str, sigma_b: float, sigma_w: float, skip: bool) -> None:
+    """Right, or one sentence; no warning."""
+    options = {"depth": 30, "sigma_b": sigma_b, "sigma_w": sigma_w, "architecture": "residual" if skip else "ffnn"}
+    x = np.array([[0.0, -1.0], [0.0, 0.0], [2.0, 1.0]])
+    if skip:
+        with pytest.raises(ValueError, match="leave the range of float64"):
+            gram(NAMED[name], x, dtype="float32", **options)
+    else:
+        assert np.abs(np.asarray(gram(NAMED[name], x, **options).ntk)).max() < 1e-290
