@@ -51,3 +51,10 @@ def test_the_kernel_of_one_input(architecture: str) -> None:
 
 def test_layers_that_repeat() -> None:
     assert pairs._repeated(np.array([2.0, 3.0]), 0.5, 2).tolist() == [2.0, 2.25]
+
+
+def test_squares_of_pairs() -> None:
+    """All of them, or of a symmetric matrix those on the diagonal and above."""
+    size = pairs.TILE
+    assert pairs._blocks(2 * size, 3 * size, False).tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    assert pairs._blocks(2 * size, 2 * size, True).tolist() == [[0, 0], [0, 1], [1, 1]]
