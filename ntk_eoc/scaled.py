@@ -40,7 +40,7 @@ from ntk_eoc.errors import (
 )
 from ntk_eoc.kernels import Kernels, check_inputs, first_layer, next_state
 from ntk_eoc.panels import choose_rule
-from ntk_eoc.tables import arrays_of, evaluate, look_up, table
+from ntk_eoc.tables import arrays_of, evaluate, table
 from ntk_eoc.zonal import compensated
 
 STIRLING = 100.0  # above it Stirling's series is good to all digits
@@ -205,16 +205,19 @@ def continued(act: Activation, s: float, state: tuple[Scalar, Scalar], between: 
     delta, kappa = (check_size("state", part) for part in _two("state", state))
     first, span = np.array([np.sqrt(0.5 * known("state", delta, 0.0, 2.0)), kappa]), float(tau(s, begin, end))
     tab = table(act, 1.0)
-
-    def slope(_: float, at: ndarray) -> list[float]:
-        root, kappa = at
-        r, g = (float(part) / tab.slopes for part in look_up(tab, jnp.array(root)))
-        return [-0.5 * root * r, 1.0 - 2 * root * root * (1.0 - r) - g * kappa]
-
-    found = solve_ivp(slope, (0.0, span), first, rtol=1e-12, atol=1e-14, method="DOP853")
+    given = tab.power, arrays_of(tab), 1.0 / tab.slopes
+    found = solve_ivp(lambda _, at: _flow(*given, at), (0.0, span), first, rtol=1e-12, atol=1e-14, method="DOP853")
     if not found.success:
         raise RuntimeError(f"between: no convergence over a time of {span:g}, {found.message}")
     return float(2 * found.y[0, -1] ** 2), float(found.y[1, -1])
+
+
+@partial(jax.jit, static_argnums=0)
+def _flow(power: int, arrays: tuple, scale: Scalar, at: Array) -> Array:
+    """d/d tau of (sqrt(delta/2), kappa)."""
+    root, kappa = at
+    r, g = (scale * part for part in evaluate(power, arrays, root))
+    return jnp.array([-0.5 * root * r, 1.0 - 2 * root * root * (1.0 - r) - g * kappa])
 
 
 def _two(name: str, value: object) -> Sequence[Any]:
