@@ -76,8 +76,8 @@ def depth_kernels(
     check_choice("architecture", architecture, ARCHITECTURES)
     wanted = check_depths(depths)
     gap = 1.0 - cosine if gap is None else check_gap(gap)
-    norm, both = jnp.array([q0]), jnp.array([[gap]])
-    first = first_state(norm, norm, both, sigma_b=sigma_b, sigma_w=sigma_w)
+    norm = jnp.array([q0])
+    first = first_state(norm, norm, jnp.array([gap]), sigma_b=sigma_b, sigma_w=sigma_w)
     # a square of tiny inputs may be 0
     if is_homogeneous(act) and sigma_b == 0 and sigma_w > 0 and float(first.q1[0]) > 0:
         return _homogeneous(act, first, wanted, sigma_w, architecture)
@@ -100,7 +100,7 @@ def _homogeneous(act: Activation, first: State, depths: np.ndarray, sigma_w: Sca
     layer = zonal.homogeneous_layer(tab, sigma_w, architecture)
     q1 = float(first.q1[0])
     _check_range(np.log(q1), layer.log_growth, int(depths[-1]))
-    start = DepthKernels(*(np.array([a]) for a in (q1, first.delta[0, 0], first.ntk[0, 0], q1, np.nan)))
+    start = DepthKernels(*(np.array([a]) for a in (q1, first.delta[0], first.ntk[0], q1, np.nan)))
     return _with_diagonal(tab, layer, start, q1, 1, depths)
 
 
@@ -163,7 +163,7 @@ def _plain(
         last = max((int(d) for d, k in zip(depths, diagonal, strict=True) if np.isfinite(k)), default=0)
         raise ValueError(f"depth: the kernel leaves the range of float64 between depth {last} and {depths[-1]}")
     states = layer_by_layer(act, first, depths, sigma_b=sigma_b, sigma_w=sigma_w, architecture=architecture)
-    fields = [[s.q1[0] for s in states], [s.delta[0, 0] for s in states], [s.ntk[0, 0] for s in states]]
+    fields = [[s.q1[0] for s in states], [s.delta[0] for s in states], [s.ntk[0] for s in states]]
     return DepthKernels(*(np.array(f, dtype=float) for f in (*fields, diagonal, [np.nan] * len(states))))
 
 

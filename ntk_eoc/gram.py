@@ -2,7 +2,7 @@
 
 Where the kernel is a function of the angle (inputs of one norm; or any norms, a homogeneous phi and no bias) depth and
 activation cost one table, and each pair is then looked up in it. Elsewhere pairs go through the layers as polynomials
-(``pairs``), or, where series leave out too much of close inputs, by the recursion of ``kernels``.
+(``pairs``), and close ones, of which series may leave out too much, by the recursion of ``kernels`` (``close``).
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from numpy import ndarray
 
 from ntk_eoc.activations import Activation
 from ntk_eoc.angles import Rows, folds, rows
+from ntk_eoc.close import by_series
 from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.errors import Scalar, check_choice, check_depth, check_sigma, require_x64
 from ntk_eoc.kernels import ARCHITECTURES, kernels
 from ntk_eoc.lookup import Lookup, look_up, lookup
-from ntk_eoc.pairs import pairs
-from ntk_eoc.profile import is_odd, profile
+from ntk_eoc.profile import profile
 from ntk_eoc.stack import Stack, at_folds, combine, stack
 from ntk_eoc.stretches import is_homogeneous
 
@@ -191,29 +191,29 @@ def _stacked(found: Stack, fold: ndarray, same: bool, scales: tuple[ndarray, nda
 def _expanded(
     act: Activation, left: Rows, right: Rows, depths: tuple[int, ...], dtype: str, width: str, options: dict
 ) -> Gram | None:
-    """Any norms, by ``pairs`` in the dtype ``width``; carried with its scale, as a function of the angle is. None if
-    the error is not below LOOSE, or series leave out more than the dtype holds where a closed form does not: those of
-    a steep phi, as erf of large inputs, are long."""
-    most = np.inf if closed_form(act) is None else ERROR[dtype]
+    """Any norms, by series in the dtype ``width``; carried with its scale, as a function of the angle is. None if the
+    error is not below LOOSE, or series leave out more than the dtype holds where a closed form does not: those of a
+    steep phi, as erf of large inputs, are long."""
     v1 = left[1] ** 2 / left[0].shape[1]
     v2 = v1 if left is right else right[1] ** 2 / right[0].shape[1]
     rest = {name: options[name] for name in ("sigma_b", "sigma_w")}
-    rest |= {"odd": is_odd(act), "skip": options["architecture"] == "residual"}
-    each, error = [], 0.0
-    for depth, found in zip(depths, pairs(act, folds(left, right), v1, v2, depths, dtype=width, **rest), strict=True):
+    rest["skip"] = options["architecture"] == "residual"
+    most = LOOSE, np.inf if closed_form(act) is None else ERROR[dtype]
+    expanded = by_series(act, folds(left, right), v1, v2, depths, dtype=width, most=most, **rest)
+    if expanded is None:
+        return None
+    each, error = [], expanded[1] if width == dtype else max(expanded[1], ERROR[dtype])
+    for depth, found in zip(depths, expanded[0], strict=True):
         largest = np.array([1.0, max(float(found.kappa.max()), 1.0)]) * max(found.q1.max(), found.q2.max(), 1e-300)
         if not np.isfinite(largest).all():
             if width == "float32":
                 return None
             raise ValueError(f"depth: the kernels leave the range of float64; expected fewer layers here, got {depth}")
-        if found.cut > most or not found.error < LOOSE:
-            return None
         _, logs = _split(np.log(largest), dtype)
         roots = np.sqrt(found.q1), np.sqrt(found.q2)
         parts = (_rescaled(part, by, *roots, dtype) for part, by in zip((found.c, found.kappa), logs, strict=True))
         each.append((*parts, *logs))
-        error = max(error, found.error)
-    return _together(each, error if width == dtype else max(error, ERROR[dtype]))
+    return _together(each, error)
 
 
 def _together(each: list[tuple[Array, ...]], error: float) -> Gram:

@@ -202,9 +202,9 @@ def advance(
 
 
 @partial(jax.jit, static_argnames="odd")
-def within(held: Layers, first: Scalar, reach: Scalar, rounding: Scalar, odd: bool) -> Array:
-    """``tails`` for pairs whose |c| is at most ``reach`` before the ``first`` of the layers, there and, by Cauchy and
-    Schwarz, at what the layers before make of it; and the ``rounding`` of each: (L, 7)."""
+def within(held: Layers, first: Scalar, reach: Array, rounding: Scalar, odd: bool) -> Array:
+    """``tails`` for pairs whose |c| is at most ``reach`` (K,) before the ``first`` of the layers, there and, by Cauchy
+    and Schwarz, at what the layers before make of it; and the ``rounding`` of each: (L, K, 7)."""
     order = jnp.arange(held.series.shape[2]) * (2.0 if odd else 1.0)
 
     def layer(reach: Array, at: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -220,22 +220,22 @@ def within(held: Layers, first: Scalar, reach: Scalar, rounding: Scalar, odd: bo
 
     levels = jnp.arange(len(held.q))
     each = (levels, held.steps, held.series, held.rest, held.tails)
-    return jax.lax.scan(layer, jnp.asarray(reach, float), each)[1]
+    return jax.vmap(lambda one: jax.lax.scan(layer, one, each)[1], out_axes=1)(jnp.asarray(reach, float))
 
 
-def bound(tails: ndarray, *, rounded: bool = True) -> float:
+def bound(tails: ndarray, *, rounded: bool = True) -> ndarray:
     """What series cut short and, if ``rounded``, the rounding of each layer change in K at most, relative to K(x, x),
-    or in chaos to what it would be with f'(1) = 1, after layers with these tails (L, 7) of ``within``.
+    or in chaos to what it would be with f'(1) = 1, after layers with these tails (L, K, 7) of ``within``: (K,).
 
-    >>> bound(np.array([[0.0, 1e-9, 1.0, 5.0, 1.0, 1.0, 0.0]]))
-    5e-10
+    >>> bound(np.array([[[0.0, 1e-9, 1.0, 5.0, 1.0, 1.0, 0.0]]])).tolist()
+    [5e-10]
     """
-    error_c, error_k, largest, least = 0.0, 0.0, 1.0, 1.0
+    error_c, error_k, largest, least = np.repeat([[0.0], [0.0], [1.0], [1.0]], tails.shape[1], axis=1)
     with np.errstate(over="ignore", invalid="ignore"):  # chaos without end
-        for left_out, slope_left_out, slope, curvature, flattest, added, rounding in tails:
+        for left_out, slope_left_out, slope, curvature, flattest, added, rounding in np.moveaxis(tails, -1, 1):
             rounding = rounding if rounded else 0.0
             turned = slope_left_out + rounding * slope + curvature * error_c
             error_c = left_out + rounding + slope * error_c
             error_k = error_c + slope * error_k + largest * turned
-            largest, least = 1.0 + slope * largest, added + min(flattest, 1.0) * least
-    return float(error_k / least) if np.isfinite(error_k) else np.inf
+            largest, least = 1.0 + slope * largest, added + np.minimum(flattest, 1.0) * least
+        return np.where(np.isfinite(error_k), error_k / least, np.inf)

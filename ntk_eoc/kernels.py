@@ -24,7 +24,8 @@ ARCHITECTURES = ("ffnn", "residual")
 
 
 class State(NamedTuple):
-    """Pre-activations of one layer: variances ``q1`` (N,) and ``q2`` (M,), ``delta`` and ``ntk`` (N, M)."""
+    """Pre-activations of one layer: variances ``q1`` and ``q2`` that broadcast against ``delta`` and ``ntk``: (N, 1)
+    and (1, M) of a matrix of pairs, (P,) all of them of a list."""
 
     q1: Array
     q2: Array
@@ -78,16 +79,15 @@ def first_layer(x1: Array, x2: Array, *, sigma_b: Scalar, sigma_w: Scalar) -> St
         return jnp.where(near <= far, near, 2.0 - far)
 
     gap = jax.lax.map(one_row, units[0])
-    return first_state(squares[0], squares[1], gap, sigma_b=sigma_b, sigma_w=sigma_w)
+    return first_state(squares[0][:, None], squares[1][None, :], gap, sigma_b=sigma_b, sigma_w=sigma_w)
 
 
 @jax.jit
 def first_state(v1: Array, v2: Array, gap: Array, *, sigma_b: Scalar, sigma_w: Scalar) -> State:
-    """The first layer from squared norms per dimension (N,), (M,) and 1 - cosine (N, M) of the inputs."""
-    bias = jnp.full((1, 1), sigma_b**2)
-    branch = (sigma_w**2 * v1[:, None], sigma_w**2 * v2[None, :], gap)
-    a, b, delta = mix([(bias, bias, jnp.zeros((1, 1))), branch])
-    return State(a[:, 0], b[0], delta, jnp.sqrt(a) * jnp.sqrt(b) * (1.0 - delta))
+    """The first layer from squared norms per dimension and 1 - cosine of the inputs, in the layout of a ``State``."""
+    bias = jnp.full((1,) * gap.ndim, sigma_b**2)
+    a, b, delta = mix([(bias, bias, 0.0 * bias), (sigma_w**2 * v1, sigma_w**2 * v2, gap)])
+    return State(a, b, delta, jnp.sqrt(a) * jnp.sqrt(b) * (1.0 - delta))
 
 
 def next_state(
@@ -105,18 +105,18 @@ def next_state(
     qdot^l = sigma_w^2 E[phi'(u) phi'(v)].
     """
     q1, q2, delta, ntk = state
-    v1, v2 = second_moment(act, q1)[:, None], second_moment(act, q2)[None, :]
-    layer = pair(act, q1[:, None], q2[None, :], delta, rule)
-    bias = jnp.full((1, 1), sigma_b**2)
-    parts = [(bias, bias, jnp.zeros((1, 1))), (sigma_w**2 * v1, sigma_w**2 * v2, layer.gap)]
+    v1, v2 = second_moment(act, q1), second_moment(act, q2)
+    layer = pair(act, q1, q2, delta, rule)
+    bias = jnp.full((1,) * delta.ndim, sigma_b**2)
+    parts = [(bias, bias, 0.0 * bias), (sigma_w**2 * v1, sigma_w**2 * v2, layer.gap)]
     added = sigma_b**2 + sigma_w**2 * jnp.sqrt(v1) * jnp.sqrt(v2) * (1.0 - layer.gap)
     if architecture == "residual":
-        parts.append((q1[:, None], q2[None, :], delta))
+        parts.append((q1, q2, delta))
         added = added + ntk
     a, b, turned = mix(parts)
     # equal inputs stay equal: rounding must not part them, because chaotic layers would drive them further
-    same = (delta == 0.0) & (jnp.abs(q1[:, None] - q2) <= 1e-14 * q2) & (turned < 1.0)
-    return State(a[:, 0], b[0], jnp.where(same, 0.0, turned), added + sigma_w**2 * layer.slope_product * ntk)
+    same = (delta == 0.0) & (jnp.abs(q1 - q2) <= 1e-14 * q2) & (turned < 1.0)
+    return State(a, b, jnp.where(same, 0.0, turned), added + sigma_w**2 * layer.slope_product * ntk)
 
 
 def kernels(
@@ -163,7 +163,7 @@ def kernels(
 
 @jax.jit
 def _kernels_of(states: State) -> Kernels:
-    nngp = jnp.sqrt(states.q1)[..., :, None] * jnp.sqrt(states.q2)[..., None, :] * (1.0 - states.delta)
+    nngp = jnp.sqrt(states.q1) * jnp.sqrt(states.q2) * (1.0 - states.delta)
     return Kernels(nngp, states.ntk, states.delta)
 
 
@@ -173,8 +173,8 @@ def layer_by_layer(
     """The states at the increasing ``depths``, from the one at depth 1, by one application of the layer after another.
 
     >>> from ntk_eoc.activations import NAMED
-    >>> one = jnp.ones((1, 1))
-    >>> states = layer_by_layer(NAMED["relu"], State(one[0], one[0], one, 0 * one), [1, 2], sigma_b=0.0,
+    >>> one = jnp.ones(1)
+    >>> states = layer_by_layer(NAMED["relu"], State(one, one, one, 0 * one), [1, 2], sigma_b=0.0,
     ...     sigma_w=2**0.5, architecture="ffnn")
     >>> float(states[1].q1[0].round(12))
     1.0

@@ -24,6 +24,7 @@ from ntk_eoc.lookup import look_up
 from ntk_eoc.settled import Functions, begin, functions, walk
 from ntk_eoc.tables import Table, table
 
+LIMITS = (np.inf, 1 - 1e-5, 0.999, 0.99, 0.95, 0.8)  # of |c|: up to which series may be good enough
 SEEN = 1e-6  # share of f'(1) up to which two quadratures agree, where float32 carries the skip connection
 SETTLED = {"float32": 1e-8, "float64": 4e-15}  # relative spread of variances that are as good as one
 DIGITS = {"float32": 8, "float64": 14}  # to which a variance that stays is rounded, so that inputs share its table
@@ -34,14 +35,16 @@ Shares = tuple[Array | ndarray, Array | ndarray]  # of bias and of input, in the
 
 class Pairs(NamedTuple):
     """Correlations ``c`` and ``kappa`` = K/sqrt(q q') of pairs, (N, M), with the variances of the inputs, (N,) and
-    (M,); how far K may be off, relative to K(x, x), and how much of it is due to series that are cut short."""
+    (M,). ``far`` (N, M): for how many of the LIMITS a pair is far enough, -1 of one input; and for each of these, (K,),
+    how far K may be off, relative to K(x, x), and how much of it is due to series that are ``cut`` short."""
 
     c: Array
     kappa: Array
     q1: ndarray
     q2: ndarray
-    error: float
-    cut: float
+    far: Array
+    error: ndarray
+    cut: ndarray
 
 
 def pairs(
@@ -66,11 +69,12 @@ def pairs(
     c = _first(fold, (bias[:n], share[:n]), (bias[-m:], share[-m:]), dtype)
     state, blocks = (c, c + 0.0), _blocks(c.shape[0], c.shape[1], same)
     alike = _alike(fold, jnp.asarray(v[:n]), jnp.asarray(v[-m:]), sigma_b, odd)
+    far = _far(c, alike)
     second = 0 if same else c.shape[0]  # where the inputs of the columns are
     q = np.concatenate(
         [np.pad(part, (0, -part.size % TILE), mode="edge") for part in ([q] if same else [q[:n], q[n:]])]
     )
-    found, tails, level, held, own, tab = [], [np.zeros((0, 7))], 1, 0, np.ones(q.size), None
+    found, tails, level, held, own, tab = [], [np.zeros((0, len(LIMITS), 7))], 1, 0, np.ones(q.size), None
     for depth in depths:
         while level < depth and tab is None:
             if not held:
@@ -79,14 +83,14 @@ def pairs(
                 chunk, held = layers(act, *ahead, near=near, odd=odd, dtype=dtype, **options), LAYERS
                 missed = _missed(act, q, chunk, sigma_w)
                 tab = None if options["skip"] else _settled(act, q, chunk, depths[-1], dtype)
-            reach = _reach(state[0], alike, same)
+            reach = _reach(state[0], far, same)
             if tab is not None:
                 since = begin(dtype, reach, odd and sigma_b == 0)
                 break
             first, count = LAYERS - held, min(held, depth - level)
             some = np.array(within(chunk, first, reach, ROUNDING[dtype], odd))[first : first + count]
             with np.errstate(invalid="ignore"):  # of variances that have left float64
-                some[:, 1] += missed
+                some[..., 1] += missed
             tails.append(some)
             own = _own(own, chunk, first, count)
             state = advance(*state, chunk, second, first, count, blocks, odd)
@@ -99,7 +103,7 @@ def pairs(
             now, unresolved = _by_table(*state, functions(since, dtype))
         error, cut = (bound(np.concatenate(tails), rounded=rounded) for rounded in (True, False))
         c, kappa = _whole(*now, alike, jnp.asarray(own[:n]), same)
-        found.append(Pairs(c, kappa, q[:n], q[second : second + m], error + unresolved, cut))
+        found.append(Pairs(c, kappa, q[:n], q[second : second + m], far, error + unresolved, cut))
     return found
 
 
@@ -164,11 +168,20 @@ def _alike(fold: Array, left: Array, right: Array, sigma_b: Scalar, odd: bool) -
     return jnp.where(same & ((sign > 0) | (sigma_b == 0)), sign, jnp.where(empty, 1, 0)).astype(jnp.int8)
 
 
+@jax.jit
+def _far(c: Array, alike: Array) -> Array:
+    """How many of the LIMITS each pair keeps, by its |c| in the first layer; -1 of those that are alike."""
+    size = jnp.abs(c[: alike.shape[0], : alike.shape[1]])
+    kept = sum((size <= limit).astype(jnp.int8) for limit in LIMITS)
+    return jnp.where(alike == 0, kept, -1).astype(jnp.int8)
+
+
 @partial(jax.jit, static_argnames="same")
-def _reach(c: Array, alike: Array, same: bool) -> Array:
-    """The largest |c| of pairs that are not alike."""
-    size = jnp.where(alike == 0, jnp.abs(c[: alike.shape[0], : alike.shape[1]]), 0.0)
-    return jnp.max(jnp.triu(size) if same else size)
+def _reach(c: Array, far: Array, same: bool) -> Array:
+    """The largest |c| of pairs that keep each of the LIMITS (K,)."""
+    size = jnp.abs(c[: far.shape[0], : far.shape[1]])
+    size = jnp.triu(size) if same else size
+    return jnp.stack([jnp.max(jnp.where(far > k, size, 0.0)) for k in range(len(LIMITS))])
 
 
 def _repeated(own: ndarray, chi: float, count: int) -> ndarray:

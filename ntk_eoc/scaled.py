@@ -89,7 +89,7 @@ def scaled_kernels(
     for level in range(2, check_depth(depth) + 1):
         rule = choose_rule((state.q1, state.q2), state.delta)
         state = _layer(act, state, sigma_b / level**0.5, sigma_w / level**0.5, rule)
-    nngp = jnp.sqrt(state.q1)[:, None] * jnp.sqrt(state.q2)[None, :] * (1.0 - state.delta)
+    nngp = jnp.sqrt(state.q1) * jnp.sqrt(state.q2) * (1.0 - state.delta)
     if not (jnp.isfinite(nngp).all() and jnp.isfinite(state.ntk).all()):
         raise ValueError(f"depth: the kernels leave the range of float64; expected fewer layers here, got {depth}")
     return Kernels(nngp, state.ntk, state.delta)

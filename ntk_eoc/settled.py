@@ -32,7 +32,7 @@ ROUNDING = 4.4e-16  # of one layer
 
 class Walk(NamedTuple):
     """Layers that have been gone through: s = sqrt(delta/2) from every node (sides, P, n), what was ``added`` to kappa
-    and ``kept`` of it, the angles before the first layer; s of the pairs that are closest; how many layers."""
+    and ``kept`` of it, the angles before the first layer; s of the ``closest`` pairs (K,); how many layers."""
 
     s: Array
     added: Array
@@ -51,9 +51,9 @@ class Functions(NamedTuple):
     unresolved: ndarray
 
 
-def begin(dtype: str, reach: Scalar, odd: bool) -> Walk:
-    """Before any layer, for results in ``dtype`` and pairs with |c| up to ``reach``; of an ``odd`` network without a
-    bias acute angles are all there is to know."""
+def begin(dtype: str, reach: Array, odd: bool) -> Walk:
+    """Before any layer, for results in ``dtype`` and pairs with |c| up to ``reach`` (K,); of an ``odd`` network without
+    a bias acute angles are all there is to know."""
     s = nodes(dtype)[CLOSE:]
     angle = 2 * np.arcsin(s)
     sides = np.stack([angle] if odd else [angle, np.pi - angle])
@@ -62,16 +62,16 @@ def begin(dtype: str, reach: Scalar, odd: bool) -> Walk:
     return Walk(jnp.asarray(s), jnp.zeros(s.shape), jnp.ones(s.shape), jnp.asarray(sides), closest, 0)
 
 
-def walk(at: Walk, tab: Table, sigma_w: Scalar, count: int) -> tuple[Walk, Float[ndarray, "L 7"]]:
+def walk(at: Walk, tab: Table, sigma_w: Scalar, count: int) -> tuple[Walk, Float[ndarray, "L K 7"]]:
     """``count`` dense layers more, and the tails of each as in ``hermite.within``.
 
     >>> from ntk_eoc.activations import NAMED
     >>> from ntk_eoc.tables import table
-    >>> found, tails = walk(begin("float32", 0.5, True), table(NAMED["erf"], 0.5), 1.0, 3)
+    >>> found, tails = walk(begin("float32", jnp.array([0.5]), True), table(NAMED["erf"], 0.5), 1.0, 3)
     >>> int(found.level), tails.shape
-    (3, (3, 7))
+    (3, (3, 1, 7))
     """
-    rows, scale = [np.zeros((0, 7))], float(sigma_w) ** 2
+    rows, scale = [np.zeros((0, at.closest.size, 7))], float(sigma_w) ** 2
     while count:
         steps = min(count, ROWS)
         at, each = _iterate(tab.power, arrays_of(tab, SHARED), (scale * tab.slopes, scale), at, steps)
@@ -94,12 +94,13 @@ def _iterate(power: int, arrays: tuple, layer: tuple, at: Walk, count: Scalar) -
         s, slope = at.s * jnp.sqrt(chi - scale * r), chi - scale * g
         found = at._replace(s=s, added=slope * at.added + 1.0 - 2 * s * s, kept=slope * at.kept, level=at.level + 1)
         # the pairs that are closest: what f' and f'' are there, with f'' = scale dg/d(delta)
-        (g, turn), r = jax.value_and_grad(gap)(at.closest), evaluate(power, arrays, at.closest)[0]
-        tails = jnp.stack([0.0, 0.0, chi - scale * g, scale * turn / (4.0 * at.closest), chi, 1.0, ROUNDING])
+        (g, turn), r = jax.vmap(jax.value_and_grad(gap))(at.closest), evaluate(power, arrays, at.closest)[0]
+        each = 0.0, 0.0, chi - scale * g, scale * turn / (4.0 * at.closest), chi, 1.0, ROUNDING
+        tails = jnp.stack(jnp.broadcast_arrays(*each), axis=-1)
         apart = at.closest**2 * (chi - scale * r) - 0.5 * ROUNDING
         return found._replace(closest=jnp.sqrt(jnp.maximum(apart, LEAST**2))), rows.at[step].set(tails)
 
-    return jax.lax.fori_loop(0, count, one, (at, jnp.zeros((ROWS, 7))))
+    return jax.lax.fori_loop(0, count, one, (at, jnp.zeros((ROWS, at.closest.size, 7))))
 
 
 def functions(at: Walk, dtype: str) -> Functions:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
+from ntk_eoc import close, hermite
 from ntk_eoc import gram as module
-from ntk_eoc import hermite
 from ntk_eoc import lookup as tables
 from ntk_eoc import pairs as expansions
 from ntk_eoc import profile as profiles
@@ -231,7 +231,8 @@ def test_chaos_takes_no_quadrature_of_pairs(name: str, sigma_b: float, monkeypat
     """Against the recursion, where it still has digits; what layers tear apart here are 1e-3 and no rounding."""
     x, act, options = chaotic(sigma_b), NAMED[name], {"sigma_b": sigma_b, "sigma_w": 1.9 if name == "tanh" else 1.2}
     exact = np.asarray(kernels(act, jnp.asarray(x), depth=16, **options).ntk)
-    monkeypatch.setattr(module, "kernels", lambda *_, **__: pytest.fail("a quadrature for each pair"))
+    for home, name in ((module, "kernels"), (close, "_recomputed")):
+        monkeypatch.setattr(home, name, lambda *_, **__: pytest.fail("a quadrature for a pair"))
     found = gram(act, x, depth=16, **options)
     apart = gram(act, x, x[:3] * 1.0, depth=16, **options)
     assert found.error < 1e-6
@@ -247,7 +248,8 @@ def test_kinks_anywhere_take_no_quadrature_of_pairs(low: float, high: float, mon
     act = from_function(lambda x: jnp.clip(x, low, high), kinks=(low, high))
     x = np.random.default_rng(4).normal(size=(6, 5)) * np.linspace(0.5, 1.0, 6)[:, None]
     exact = np.asarray(kernels(act, jnp.asarray(x), depth=9, **BIASED).ntk)
-    monkeypatch.setattr(module, "kernels", lambda *_, **__: pytest.fail("a quadrature for each pair"))
+    for home, name in ((module, "kernels"), (close, "_recomputed")):
+        monkeypatch.setattr(home, name, lambda *_, **__: pytest.fail("a quadrature for a pair"))
     found = gram(act, x, depth=9, **BIASED)
     assert found.error < 1e-6
     assert np.abs(np.asarray(found.ntk) - exact).max() <= (found.error + ERROR["float64"]) * exact.max()

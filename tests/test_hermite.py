@@ -91,7 +91,7 @@ def test_layers_say_what_their_series_leave_out(name: str, skip: bool, dtype: st
 def test_pairs_that_are_not_close_see_less_of_what_layers_do(name: str, skip: bool) -> None:
     """At |c| up to 0.7: what is left out there, f' and f'' by their definitions, and how far |c| reaches afterwards."""
     found, odd = made(name, skip), is_odd(NAMED[name])
-    tails = np.asarray(hermite.within(found, 0, 0.7, 1e-9, odd))
+    tails = np.asarray(hermite.within(found, 0, jnp.array([0.7, 1.0]), 1e-9, odd))[:, 0]
     reach = 0.7
     for level in range(2):
         values, slopes = whole(found, name, level)
@@ -104,9 +104,9 @@ def test_pairs_that_are_not_close_see_less_of_what_layers_do(name: str, skip: bo
         assert (tails[level, :2] >= least).all() and (tails[level, :2] <= least / reach**2 + 1e-300).all()
         np.testing.assert_array_equal(tails[level, FLATTEST:], [*found.tails[level, FLATTEST:], 1e-9])
         reach = ((values**2 * reach**order).sum(axis=0) + bias**2 + kept**2 * reach).max() + 1e-9
-    later = np.asarray(hermite.within(found, 1, 0.7, 1e-9, odd))
+    later = np.asarray(hermite.within(found, 1, jnp.array([0.7]), 1e-9, odd))[:, 0]
     assert later[1, SLOPE] < tails[1, SLOPE] or reach < 0.7
-    at_one = np.asarray(hermite.within(found, 0, 1.0, 0.0, odd))
+    at_one = np.asarray(hermite.within(found, 0, jnp.array([0.7, 1.0]), 0.0, odd))[:, 1]
     np.testing.assert_allclose(at_one[:2, :6], found.tails[:2], rtol=1e-3 if name == "elu" else 1e-12)
     assert (at_one[:2, :6] <= np.asarray(found.tails[:2])).all()
 
@@ -124,9 +124,9 @@ def test_no_pair_gets_past_the_reach(name: str, skip: bool) -> None:
         moved = SIGMAS["sigma_b"] ** 2 + SIGMAS["sigma_w"] ** 2 * norms * (1.0 - np.asarray(exact.gap))
         moved = moved + (np.sqrt(one * two) * c if skip else 0.0)
         largest = max(largest, float(np.abs(moved / after).max()))
-    within = hermite.within(found, 0, 0.8, 0.0, odd)
-    assert float(within[1, SLOPE]) >= float(hermite.within(found, 1, largest, 0.0, odd)[1, SLOPE]) * (1 - 1e-12)
-    assert float(within[1, SLOPE]) <= float(hermite.within(found, 1, largest + 0.1, 0.0, odd)[1, SLOPE])
+    foreseen = float(hermite.within(found, 0, jnp.array([0.8]), 0.0, odd)[1, 0, SLOPE])
+    at_most, more = hermite.within(found, 1, jnp.array([largest, largest + 0.1]), 0.0, odd)[1, :, SLOPE]
+    assert at_most * (1 - 1e-12) <= foreseen <= more
 
 
 @pytest.mark.parametrize("name", ["tanh", "elu", "hard_tanh"])
@@ -155,7 +155,7 @@ def test_kinks_that_move_with_the_variance_in_closed_form(q: float) -> None:
 def test_the_bound_is_what_errors_add_up_to() -> None:
     """Two layers that are off as they say, on the diagonal where all of it meets, against K itself."""
     slope, bend, out, slope_out = 1.2, 3.0, 1e-5, 2e-5
-    tails = np.array([[out, slope_out, slope, bend, slope, 1.0, 0.0]] * 3)
+    tails = np.array([[[out, slope_out, slope, bend, slope, 1.0, 0.0]]] * 3)
 
     def kernel(off: float) -> float:
         c, k = 1.0, 1.0
@@ -169,9 +169,13 @@ def test_the_bound_is_what_errors_add_up_to() -> None:
     assert hermite.bound(tails) == pytest.approx(error, rel=1e-3)
     rounding = np.where(np.arange(7) == 6, 1e-4, tails)
     rounded = hermite.bound(rounding)
-    assert rounded > hermite.bound(np.column_stack([tails[:, 0] + 1e-4, tails[:, 1:]]))
+    assert rounded > hermite.bound(tails + np.where(np.arange(7) == 0, 1e-4, 0.0))
     assert hermite.bound(rounding, rounded=False) == hermite.bound(tails)
-    assert hermite.bound(np.array([[0.0, 0.0, 1e200, 1e200, 1.0, 1.0, 1e-4]] * 9)) == np.inf
-    steep = np.array([[out, slope_out, 0.5, bend, 1.0, 1.0, 0.0]] * 3)
+    assert hermite.bound(np.array([[[0.0, 0.0, 1e200, 1e200, 1.0, 1.0, 1e-4]]] * 9)) == np.inf
+    steep = np.array([[[out, slope_out, 0.5, bend, 1.0, 1.0, 0.0]]] * 3)
+    assert hermite.bound(np.concatenate([tails, steep], axis=1)).tolist() == [
+        hermite.bound(tails),
+        hermite.bound(steep),
+    ]
     assert hermite.bound(steep) == hermite.bound(np.where(np.arange(7) == 4, 7.0, steep))  # K(x, x) of chi = 1
     assert hermite.bound(steep) < hermite.bound(np.where(np.arange(7) == 4, 0.9, steep))

@@ -174,11 +174,11 @@ def test_zero_rows_without_bias(name: str) -> None:
 
 def test_equal_inputs_stay_equal_where_everything_parts() -> None:
     """In the chaotic phase a difference of 1e-32 would be of order 1 after a few hundred layers."""
-    q, zero = jnp.array([0.9]), jnp.zeros((1, 1))
+    q, zero = jnp.array([0.9]), jnp.zeros(1)
     start = State(q, jnp.nextafter(q, 2.0), zero, zero + 0.9)  # variances that rounding has parted
     for name in ("erf", "sin"):
         options = {"sigma_b": 0.3, "sigma_w": 3.0, "architecture": "ffnn"}
-        assert float(layer_by_layer(NAMED[name], start, [250], **options)[0].delta[0, 0]) == 0.0
+        assert float(layer_by_layer(NAMED[name], start, [250], **options)[0].delta[0]) == 0.0
     x = jnp.asarray(np.concatenate([inputs()[:4], inputs()[:2]]))
     for name, width in (("erf", 3.0), ("sin", 2.0), ("relu", 3.0)):
         found = kernels(NAMED[name], x, sigma_b=0.3, sigma_w=width, depth=250, architecture="ffnn")

@@ -38,6 +38,7 @@ ORDER = [
     "stack",
     "hermite",
     "pairs",
+    "close",
     "gram",
     "spectrum",
     "scaled",

@@ -28,13 +28,15 @@ def test_what_is_alike(sigma_b: float, odd: bool, zero: int, opposite: list[tupl
     np.testing.assert_array_equal(pairs._alike(folds(left, left), v, v, sigma_b, odd), expected)
 
 
-def test_reach_is_that_of_pairs_that_are_not_alike() -> None:
-    c = np.array([[1.0, 0.2, -0.7, 0.0], [0.9, 1.0, 1.0, 0.0], [0.0, 0.3, 1.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
-    alike = np.array([[1, 0, 0], [0, 1, 1], [0, 1, 1]])
-    assert (
-        float(pairs._reach(jnp.asarray(c), jnp.asarray(alike), True)) == 0.7
-    )  # of the upper half, without what is behind
-    assert float(pairs._reach(jnp.asarray(c), jnp.asarray(alike), False)) == 0.9
+def test_reach_is_that_of_pairs_that_are_not_alike_and_keep_a_limit() -> None:
+    c = np.array([[1.0, 0.2, -0.97, 0.0], [0.9992, 1.0, 1.0, 0.0], [0.0, 0.3, 1.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
+    far = pairs._far(jnp.asarray(c), jnp.array([[1, 0, 0], [0, 1, 0], [0, 1, 1]]))
+    count = len(pairs.LIMITS)
+    assert pairs.LIMITS[2:] == (0.999, 0.99, 0.95, 0.8)
+    assert far.tolist() == [[-1, count, count - 2], [2, -1, 1], [count, -1, -1]]
+    for same, third in ((True, 0.97), (False, 0.97)):  # of the upper half or all, without what is behind
+        expected = [1.0, 0.97 if same else 0.9992, third, 0.97, 0.2, 0.2]
+        np.testing.assert_allclose(pairs._reach(jnp.asarray(c), far, same), expected)
 
 
 @pytest.mark.parametrize("architecture", ["ffnn", "residual"])

@@ -26,7 +26,7 @@ def folded(delta: np.ndarray) -> np.ndarray:
 def test_pairs_looked_up_are_pairs_scanned(name: str, sigmas: dict[str, float], odd: bool, dtype: str) -> None:
     act, q = NAMED[name], limit_variance(NAMED[name], **sigmas)
     tab, scale = table(act, q), sigmas["sigma_w"] ** 2
-    at = settled.begin(dtype, 1.0 - DELTAS[0], odd)
+    at = settled.begin(dtype, jnp.array([1.0 - DELTAS[0]]), odd)
     for depth in (1, 7, 40):
         at, tails = settled.walk(at, tab, sigmas["sigma_w"], depth - int(at.level))
         found = settled.functions(at, dtype)
@@ -47,9 +47,11 @@ def test_pairs_looked_up_are_pairs_scanned(name: str, sigmas: dict[str, float], 
 @pytest.mark.parametrize("name, sigmas", [("tanh", FLAT), ("elu", FLAT), ("selu", {"sigma_b": 0.3, "sigma_w": 0.8})])
 def test_tails_are_slope_and_bend_where_the_closest_pairs_are(name: str, sigmas: dict[str, float]) -> None:
     act, q = NAMED[name], limit_variance(NAMED[name], **sigmas)
-    _, tails = settled.walk(settled.begin("float64", 0.7, False), table(act, q), sigmas["sigma_w"], 600)
-    assert tails.shape == (600, 7)  # more than one go
-    delta = 0.3
+    _, tails = settled.walk(
+        settled.begin("float64", jnp.array([0.9, 0.7]), False), table(act, q), sigmas["sigma_w"], 600
+    )
+    assert tails.shape == (600, 2, 7)  # more than one go
+    delta, tails = 0.3, tails[:, 1]
 
     def slope(delta: float) -> float:
         return sigmas["sigma_w"] ** 2 * float(pair(act, jnp.array(q), jnp.array(q), jnp.array(delta)).slope_product)

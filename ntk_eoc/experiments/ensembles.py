@@ -170,11 +170,11 @@ def layer_kernels(act: Activation, net: Network, x: Float[Array, "N d"]) -> Floa
     skip = float(net.architecture == "residual")
     q = np.array([_covariance(state) for state in states])
     own = np.concatenate([q[:1], q[1:] - skip * q[:-1]])
-    slopes = [pair(act, s.q1[:, None], s.q2[None, :], s.delta).slope_product for s in states[:-1]]
+    slopes = [pair(act, s.q1, s.q2, s.delta).slope_product for s in states[:-1]]
     gates = [net.sigma_w**2 * np.asarray(slope) + skip for slope in slopes]
     above = np.cumprod([np.ones_like(q[0]), *gates[::-1]], axis=0)[::-1]
     return own * above
 
 
 def _covariance(state: State) -> ndarray:
-    return np.asarray(jnp.sqrt(state.q1[:, None] * state.q2[None, :]) * (1.0 - state.delta))
+    return np.asarray(jnp.sqrt(state.q1 * state.q2) * (1.0 - state.delta))
