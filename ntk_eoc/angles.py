@@ -95,5 +95,13 @@ def input_gaps(x1: Float64[ndarray, "N d"], x2: Float64[ndarray, "M d"] | None =
     for name, (_, norms) in (("x1", left), ("x2", right)):
         if not norms.all():
             raise ValueError(f"{name}: expected rows with a direction, got zeros in row {int(np.argmin(norms))}")
-    found = np.asarray(folds(left, right))
-    return np.where(np.signbit(found), 2.0 + found, found)
+    return gaps_of(np.asarray(folds(left, right)))
+
+
+def gaps_of(fold: Float64[ndarray, "*batch"]) -> Float64[ndarray, "*batch"]:
+    """1 - cosine from what ``folds`` gives.
+
+    >>> gaps_of(np.array([0.1, -0.1, -0.0])).tolist()
+    [0.1, 1.9, 2.0]
+    """
+    return np.where(np.signbit(fold), 2.0 + fold, fold)

@@ -14,34 +14,31 @@ from jax import Array
 from numpy import ndarray
 
 from ntk_eoc.activations import Activation
+from ntk_eoc.angles import gaps_of
 from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.errors import Scalar
 from ntk_eoc.kernels import first_state, layer_by_layer
-from ntk_eoc.pairs import LIMITS, Pairs, pairs
+from ntk_eoc.pairs import LIMITS, Inputs, Pairs, pairs
 from ntk_eoc.profile import is_odd
+
+RECURSION = 1e-12  # relative error of pairs by the recursion
 
 Indices = tuple[ndarray, ndarray]
 
 
 def by_series(
-    act: Activation,
-    fold: Array,
-    v1: ndarray,
-    v2: ndarray,
-    depths: Sequence[int],
-    *,
-    dtype: str,
-    most: tuple[float, float],
-    **options: Any,
+    act: Activation, inputs: Inputs, depths: Sequence[int], *, dtype: str, most: tuple[float, float], **options: Any
 ) -> tuple[list[Pairs], float] | None:
     """``pairs`` with the same arguments, and their error; None unless that, and what series cut short, are below
     ``most``. In float64 pairs too close for that are recomputed, if there is no closed form for all of them."""
-    found = pairs(act, fold, v1, v2, depths, dtype=dtype, odd=is_odd(act), **options)
+    found = pairs(act, inputs, depths, dtype=dtype, odd=is_odd(act), **options)
     for k in range(len(LIMITS) if dtype == "float64" and closed_form(act) is None else 1):
         error, cut = (max(float(getattr(one, name)[k]) for one in found) for name in ("error", "cut"))
         if error < most[0] and cut <= most[1]:
-            some = _close(found[0].far, k, v1 is v2)
-            return (_recomputed(act, found, some, fold, v1, v2, depths, **options) if some[0].size else found), error
+            some = _close(found[0].far, k, inputs.same)
+            if not some[0].size:
+                return found, error
+            return _recomputed(act, found, some, inputs, depths, **options), max(error, RECURSION)
     return None
 
 
@@ -56,9 +53,7 @@ def _recomputed(
     act: Activation,
     found: list[Pairs],
     some: Indices,
-    fold: Array,
-    v1: ndarray,
-    v2: ndarray,
+    inputs: Inputs,
     depths: Sequence[int],
     *,
     sigma_b: Scalar,
@@ -66,16 +61,14 @@ def _recomputed(
     skip: bool,
 ) -> list[Pairs]:
     """The same with ``some`` pairs, given by their rows and columns, by recursion."""
-    side = np.asarray(fold)[some]
-    gap = jnp.asarray(np.where(np.signbit(side), 2.0 - np.abs(side), np.abs(side)))
-    norms = jnp.asarray(v1[some[0]]), jnp.asarray(v2[some[1]])
-    state = first_state(*norms, gap, sigma_b=sigma_b, sigma_w=sigma_w)
+    first = inputs.v1[some[0]], inputs.v2[some[1]], gaps_of(np.asarray(inputs.fold)[some])
+    state = first_state(*map(jnp.asarray, first), sigma_b=sigma_b, sigma_w=sigma_w)
     architecture = "residual" if skip else "ffnn"
     states = layer_by_layer(act, state, depths, sigma_b=sigma_b, sigma_w=sigma_w, architecture=architecture)
     each = []
     for one, at in zip(found, states, strict=True):
         c, kappa = 1.0 - at.delta, at.ntk / (jnp.sqrt(at.q1) * jnp.sqrt(at.q2))
-        put = partial(_put, some=some, same=v1 is v2)
+        put = partial(_put, some=some, same=inputs.same)
         each.append(one._replace(c=put(one.c, values=c), kappa=put(one.kappa, values=kappa)))
     return each
 

@@ -23,6 +23,7 @@ from ntk_eoc.closed_forms import closed_form
 from ntk_eoc.errors import Scalar, check_choice, check_depth, check_sigma, require_x64
 from ntk_eoc.kernels import ARCHITECTURES, kernels
 from ntk_eoc.lookup import Lookup, look_up, lookup
+from ntk_eoc.pairs import Inputs
 from ntk_eoc.profile import profile
 from ntk_eoc.stack import Stack, at_folds, combine, stack
 from ntk_eoc.stretches import is_homogeneous
@@ -199,7 +200,7 @@ def _expanded(
     rest = {name: options[name] for name in ("sigma_b", "sigma_w")}
     rest["skip"] = options["architecture"] == "residual"
     most = LOOSE, np.inf if closed_form(act) is None else ERROR[dtype]
-    expanded = by_series(act, folds(left, right), v1, v2, depths, dtype=width, most=most, **rest)
+    expanded = by_series(act, Inputs(folds(left, right), v1, v2), depths, dtype=width, most=most, **rest)
     if expanded is None:
         return None
     each, error = [], expanded[1] if width == dtype else max(expanded[1], ERROR[dtype])

@@ -33,6 +33,19 @@ State = tuple[Array, Array]  # correlations and K/sqrt(q q') of pairs
 Shares = tuple[Array | ndarray, Array | ndarray]  # of bias and of input, in the root of the first variance
 
 
+class Inputs(NamedTuple):
+    """What kernels know of the inputs of rows and columns: ``fold`` (N, M) as in ``angles``, and |x|^2/d, ``v1`` (N,)
+    and ``v2`` (M,), which are one array where the matrix is symmetric."""
+
+    fold: Array
+    v1: ndarray
+    v2: ndarray
+
+    @property
+    def same(self) -> bool:
+        return self.v1 is self.v2
+
+
 class Pairs(NamedTuple):
     """Correlations ``c`` and ``kappa`` = K/sqrt(q q') of pairs, (N, M), with the variances of the inputs, (N,) and
     (M,). ``far`` (N, M): for how many of the LIMITS a pair is far enough, -1 of one input; and for each of these, (K,),
@@ -48,19 +61,12 @@ class Pairs(NamedTuple):
 
 
 def pairs(
-    act: Activation,
-    fold: Array,
-    v1: ndarray,
-    v2: ndarray,
-    depths: Sequence[int],
-    *,
-    dtype: str,
-    odd: bool,
-    **options: Any,
+    act: Activation, inputs: Inputs, depths: Sequence[int], *, dtype: str, odd: bool, **options: Any
 ) -> list[Pairs]:
-    """Inputs with |x|^2/d = v1 (N,) and v2 (M,) at increasing depths; ``fold`` (N, M) as in ``angles``, symmetric if
-    v1 is v2; ``options`` are sigma_b, sigma_w and whether there is a ``skip`` connection."""
-    (n, m), same = fold.shape, v1 is v2
+    """All pairs of ``inputs`` at increasing depths; ``options`` are sigma_b, sigma_w and whether there is a ``skip``
+    connection."""
+    fold, v1, v2 = inputs
+    (n, m), same = fold.shape, inputs.same
     sigma_b, sigma_w = options["sigma_b"], options["sigma_w"]
     v = v1 if same else np.concatenate([v1, v2])
     q = sigma_b**2 + sigma_w**2 * v

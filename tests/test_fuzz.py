@@ -52,7 +52,15 @@ SAMPLED = (
     "Network",
 )
 ELSEWHERE = {"second_moment_by_panels", "pair_by_panels", "slope_gap_by_panels", "resolved", "correlation_limit"}
-ELSEWHERE |= {"rows", "folds", "is_odd", "chebyshev_points", "chebyshev_series", "at_angles"}  # of checked arrays
+ELSEWHERE |= {
+    "rows",
+    "folds",
+    "gaps_of",
+    "is_odd",
+    "chebyshev_points",
+    "chebyshev_series",
+    "at_angles",
+}  # of checked arrays
 ELSEWHERE |= {"first_variance"}  # of checked numbers
 ELSEWHERE |= {"mix", "first_layer", "first_state", "next_state", "layer_by_layer"}  # of the states of checked inputs
 

@@ -34,8 +34,8 @@ def test_reach_is_that_of_pairs_that_are_not_alike_and_keep_a_limit() -> None:
     count = len(pairs.LIMITS)
     assert pairs.LIMITS[2:] == (0.999, 0.99, 0.95, 0.8)
     assert far.tolist() == [[-1, count, count - 2], [2, -1, 1], [count, -1, -1]]
-    for same, third in ((True, 0.97), (False, 0.97)):  # of the upper half or all, without what is behind
-        expected = [1.0, 0.97 if same else 0.9992, third, 0.97, 0.2, 0.2]
+    for same, second in ((True, 0.97), (False, 0.9992)):  # of the upper half or all, without what is behind
+        expected = [1.0, second, 0.97, 0.97, 0.2, 0.2]
         np.testing.assert_allclose(pairs._reach(jnp.asarray(c), far, same), expected)
 
 
